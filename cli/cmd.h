@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* The handlers, one a command: cli/cmd_<name>.c. */
+#ifndef CLI_CMD_H
+#define CLI_CMD_H
+
+#include "cli/commands.h"
+
+cli_run_fn cmd_arc_transform, cmd_arc_vote, cmd_arc_score, cmd_arc_report;
+cli_run_fn cmd_generate, cmd_trace;
+cli_run_fn cmd_tokenize, cmd_info;
+cli_run_fn cmd_help, cmd_man, cmd_completions;
+
+#endif /* CLI_CMD_H */

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/generate_rows.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "text/text_chat.h"
+
+/* ---- text ---- */
+
+trawl_status cli_row_text_open(struct cli_row_text *t, const char *model_path, struct trawl_error *err)
+{
+    *t = (struct cli_row_text){0};
+    tw_str_init(&t->text, 0);
+    if (tw_tokenizer_open(model_path, &t->tokenizer, &t->why_none) != TRAWL_OK) {
+        return TRAWL_OK; /* said when a row needs it */
+    }
+    return tw_encoder_new(t->tokenizer, &t->encoder, err);
+}
+
+void cli_row_text_close(struct cli_row_text *t)
+{
+    tw_ids_release(&t->ids);
+    tw_str_release(&t->text);
+    tw_encoder_free(t->encoder);
+    tw_tokenizer_close(t->tokenizer);
+    *t = (struct cli_row_text){0};
+}
+
+static trawl_status need_tokenizer(const struct cli_row_text *t, struct trawl_error *err)
+{
+    if (t->tokenizer == NULL) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "text needs a tokenizer: %s", t->why_none.message);
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status encode_text(struct cli_row_text *t, const char *text, size_t n, struct trawl_error *err)
+{
+    t->ids.size = 0;
+    return tw_encode(t->encoder, text, n, NULL, &t->ids, err);
+}
+
+static trawl_status encode_messages(struct cli_row_text *t, const json_t *messages, struct trawl_error *err)
+{
+    struct tw_chat_request request = {.messages = messages, .add_generation_prompt = true};
+    tw_str_reset(&t->text);
+    TW_TRY(tw_chat_render(t->tokenizer, &request, &t->text, err));
+    return encode_text(t, tw_str_text(&t->text), t->text.size, err);
+}
+
+trawl_status cli_row_encode(struct cli_row_text *t, const char *prompt, size_t n, bool raw, struct trawl_error *err)
+{
+    TW_TRY(need_tokenizer(t, err));
+    if (raw || !tw_tokenizer_has_chat_template(t->tokenizer)) {
+        return encode_text(t, prompt, n, err);
+    }
+    json_t *messages = json_pack("[{s:s,s:s%}]", "role", "user", "content", prompt, n);
+    if (messages == NULL) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "the prompt is not UTF-8");
+    }
+    trawl_status status = encode_messages(t, messages, err);
+    json_decref(messages);
+    return status;
+}
+
+/* ---- defaults ---- */
+
+trawl_status cli_row_defaults_read(struct cli_row_defaults *d, const struct cli_args *args, struct trawl_error *err)
+{
+    const int64_t *ids = NULL;
+    *d                 = (struct cli_row_defaults){0};
+    trawl_request_init(&d->request);
+    d->request.max_tokens         = (size_t)cli_get_int(args, "max_tokens");
+    d->request.temperature        = cli_get_float(args, "temperature");
+    d->request.top_k              = cli_get_int(args, "top_k");
+    d->request.top_p              = cli_get_float(args, "top_p");
+    d->request.min_p              = cli_get_float(args, "min_p");
+    d->request.repetition_penalty = cli_get_float(args, "repetition_penalty");
+    d->n                          = cli_get_int(args, "n");
+    d->logprobs                   = cli_get_int(args, "logprobs") != 0;
+    d->n_stop                     = cli_get_strings(args, "stop", &d->stop);
+    d->n_stop_ids                 = cli_get_ints(args, "stop_token_ids", &ids);
+    TW_TRY(tw_alloc(d->n_stop_ids, sizeof *d->stop_ids, &d->stop_ids, err));
+    for (size_t i = 0; i < d->n_stop_ids; i++) {
+        d->stop_ids[i] = (int32_t)ids[i];
+    }
+    return TRAWL_OK;
+}
+
+void cli_row_defaults_release(struct cli_row_defaults *d)
+{
+    tw_free(d->stop_ids);
+    *d = (struct cli_row_defaults){0};
+}
+
+/* ---- a row ---- */
+
+static trawl_status copy_ids(const json_t *list, const char *key, int32_t **out, size_t *n, struct trawl_error *err)
+{
+    *n = json_array_size(list);
+    TW_TRY(tw_alloc(*n, sizeof **out, out, err));
+    for (size_t i = 0; i < *n; i++) {
+        const json_t *v = json_array_get(list, i);
+        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > INT32_MAX) {
+            return tw_fail(err, TRAWL_ERR_FORMAT, "\"%s\"[%zu] is %s, expected a token id", key, i, tw_json_type_name(v));
+        }
+        (*out)[i] = (int32_t)json_integer_value(v);
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status take_ids(struct cli_row *row, const struct tw_ids *ids, struct trawl_error *err)
+{
+    TW_TRY(tw_alloc(ids->size, sizeof *row->prompt, &row->prompt, err));
+    memcpy(row->prompt, ids->data, ids->size * sizeof *row->prompt);
+    row->request.n_prompt = ids->size;
+    return TRAWL_OK;
+}
+
+static trawl_status read_prompt(struct cli_row *row, const json_t *j, struct cli_row_text *t, struct trawl_error *err)
+{
+    const json_t *prompt = json_object_get(j, "prompt"), *messages = json_object_get(j, "messages");
+    const json_t *tokens = json_object_get(j, "tokens");
+    int           given  = (prompt != NULL) + (messages != NULL) + (tokens != NULL);
+    if (given != 1) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "the row has %d of \"prompt\", \"messages\" and \"tokens\", expected one",
+                       given);
+    }
+    if (tokens != NULL) {
+        if (!json_is_array(tokens)) {
+            return tw_fail(err, TRAWL_ERR_FORMAT, "\"tokens\" is %s, expected an array", tw_json_type_name(tokens));
+        }
+        return copy_ids(tokens, "tokens", &row->prompt, &row->request.n_prompt, err);
+    }
+    TW_TRY(need_tokenizer(t, err));
+    if (messages != NULL) {
+        TW_TRY(encode_messages(t, messages, err));
+    } else if (json_is_string(prompt)) {
+        TW_TRY(encode_text(t, json_string_value(prompt), json_string_length(prompt), err));
+    } else {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "\"prompt\" is %s, expected a string", tw_json_type_name(prompt));
+    }
+    return take_ids(row, &t->ids, err);
+}
+
+static trawl_status copy_stop_texts(struct cli_row *row, const json_t *j, const struct cli_row_defaults *d,
+                                    struct trawl_error *err)
+{
+    const json_t *stop = json_object_get(j, "stop");
+    bool          one  = json_is_string(stop);
+    if (stop != NULL && !json_is_null(stop) && !one && !json_is_array(stop)) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "\"stop\" is %s, expected a string or an array", tw_json_type_name(stop));
+    }
+    bool   own  = one || json_is_array(stop);
+    size_t n    = one ? 1 : own ? json_array_size(stop) : d->n_stop;
+    TW_TRY(tw_alloc(n, sizeof *row->stop, &row->stop, err));
+    for (row->n_stop = 0; row->n_stop < n; row->n_stop++) {
+        const json_t *v = one ? stop : json_array_get(stop, row->n_stop);
+        const char   *s = own ? json_string_value(v) : d->stop[row->n_stop];
+        if (s == NULL || s[0] == '\0') {
+            return tw_fail(err, TRAWL_ERR_FORMAT, "\"stop\"[%zu] is %s, expected a text", row->n_stop,
+                           s == NULL ? tw_json_type_name(v) : "empty");
+        }
+        TW_TRY(tw_strdup(s, &row->stop[row->n_stop], err));
+    }
+    return TRAWL_OK;
+}
+
+/* A row may hold only what is understood: a field that was overlooked would silently change nothing. */
+static trawl_status check_keys(const json_t *j, struct trawl_error *err)
+{
+    static const char *const known[] = {"id",          "prompt", "messages",           "tokens", "max_tokens",
+                                        "temperature", "top_k",  "top_p",              "min_p",  "repetition_penalty",
+                                        "seed",        "n",      "stop",               "stop_token_ids",
+                                        "logprobs",    "ignore_eos"};
+    const char *key;
+    json_t     *v;
+    json_object_foreach((json_t *)j, key, v) {
+        bool found = false;
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+            found = found || strcmp(known[i], key) == 0;
+        }
+        if (!found) {
+            return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "the row has \"%s\", which generate does not know", key);
+        }
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status get_count(const json_t *j, const char *key, int64_t least, int64_t most, int64_t *out,
+                              struct trawl_error *err)
+{
+    TW_TRY(tw_json_get_int(j, key, "row", out, err));
+    if (*out < least || *out > most) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "\"%s\" is %lld, expected %lld to %lld", key, (long long)*out,
+                       (long long)least, (long long)most);
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status read_fields(struct cli_row *row, const json_t *j, const struct cli_row_defaults *d,
+                                struct trawl_error *err)
+{
+    struct trawl_request *q    = &row->request;
+    int64_t               max  = (int64_t)q->max_tokens, n = d->n, seed = 0;
+    json_t               *ids  = NULL;
+    const json_t         *logprobs = json_object_get(j, "logprobs");
+    TW_TRY(get_count(j, "max_tokens", 0, 1 << 24, &max, err));
+    TW_TRY(get_count(j, "n", 1, 4096, &n, err));
+    TW_TRY(tw_json_get_double(j, "temperature", "row", &q->temperature, err));
+    TW_TRY(get_count(j, "top_k", 0, INT32_MAX, &q->top_k, err));
+    TW_TRY(tw_json_get_double(j, "top_p", "row", &q->top_p, err));
+    TW_TRY(tw_json_get_double(j, "min_p", "row", &q->min_p, err));
+    TW_TRY(tw_json_get_double(j, "repetition_penalty", "row", &q->repetition_penalty, err));
+    TW_TRY(tw_json_get_bool(j, "ignore_eos", "row", &q->ignore_eos, err));
+    const json_t *given = json_object_get(j, "seed");
+    q->has_seed         = given != NULL && !json_is_null(given);
+    TW_TRY(tw_json_get_int(j, "seed", "row", &seed, err));
+    TW_TRY(tw_json_get_array(j, "stop_token_ids", "row", &ids, err));
+    if (ids != NULL) {
+        TW_TRY(copy_ids(ids, "stop_token_ids", &row->stop_ids, &q->n_stop_token_ids, err));
+    } else {
+        TW_TRY(tw_alloc(d->n_stop_ids, sizeof *row->stop_ids, &row->stop_ids, err));
+        memcpy(row->stop_ids, d->stop_ids, d->n_stop_ids * sizeof *row->stop_ids);
+        q->n_stop_token_ids = d->n_stop_ids;
+    }
+    if (logprobs != NULL && !json_is_null(logprobs)) {
+        row->logprobs = json_is_true(logprobs) || json_integer_value(logprobs) != 0;
+    }
+    q->seed           = (uint64_t)seed;
+    q->max_tokens     = (size_t)max;
+    row->n_samples    = (size_t)n;
+    q->stop_token_ids = row->stop_ids;
+    return TRAWL_OK;
+}
+
+static trawl_status read_row(struct cli_row *row, const json_t *j, const struct cli_row_defaults *d,
+                             struct cli_row_text *t, struct trawl_error *err)
+{
+    if (!json_is_object(j)) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "the row is %s, expected an object", tw_json_type_name(j));
+    }
+    row->id = json_incref(json_object_get(j, "id"));
+    TW_TRY(check_keys(j, err));
+    TW_TRY(read_fields(row, j, d, err));
+    TW_TRY(copy_stop_texts(row, j, d, err));
+    if (row->n_stop > 0) {
+        TW_TRY(need_tokenizer(t, err));
+    }
+    TW_TRY(read_prompt(row, j, t, err));
+    row->request.prompt = row->prompt;
+    return TRAWL_OK;
+}
+
+trawl_status cli_row_parse(struct cli_row *row, const char *line, size_t n, const struct cli_row_defaults *d,
+                           struct cli_row_text *t, struct trawl_error *err)
+{
+    json_t *j = NULL;
+    *row      = (struct cli_row){.request = d->request, .logprobs = d->logprobs};
+    trawl_status status = tw_json_parse(line, n, "row", &j, &row->error);
+    if (status == TRAWL_OK) {
+        status = read_row(row, j, d, t, &row->error);
+    }
+    json_decref(j);
+    row->error.status = status;
+    if (status == TRAWL_ERR_NOMEM) {
+        *err = row->error;
+        return status;
+    }
+    return TRAWL_OK;
+}
+
+void cli_row_release(struct cli_row *row)
+{
+    for (size_t i = 0; i < row->n_stop; i++) {
+        tw_free(row->stop[i]);
+    }
+    tw_free(row->stop);
+    tw_free(row->prompt);
+    tw_free(row->stop_ids);
+    json_decref(row->id);
+    *row = (struct cli_row){0};
+}
+
+/* ---- answers ---- */
+
+size_t cli_row_find_stop(const struct cli_row *row, const char *text, size_t n)
+{
+    size_t first = n;
+    for (size_t i = 0; i < row->n_stop; i++) {
+        const char *at = memmem(text, n, row->stop[i], strlen(row->stop[i]));
+        if (at != NULL && (size_t)(at - text) < first) {
+            first = (size_t)(at - text);
+        }
+    }
+    return first;
+}
+
+static void put_floats(struct tw_json_writer *w, const char *key, const float *x, size_t n)
+{
+    tw_json_key(w, key);
+    tw_json_begin_array(w);
+    for (size_t i = 0; i < n; i++) {
+        tw_json_float(w, x[i]);
+    }
+    tw_json_end_array(w);
+}
+
+trawl_status cli_row_write_answer(struct tw_json_writer *w, const struct cli_row *row,
+                                  const struct trawl_result *r, struct cli_row_text *t, struct trawl_error *err)
+{
+    static const char *const reasons[] = {
+        [TRAWL_FINISH_STOP] = "stop", [TRAWL_FINISH_LENGTH] = "length", [TRAWL_FINISH_ERROR] = "error"};
+    tw_json_key(w, "text");
+    if (t->tokenizer != NULL) {
+        tw_str_reset(&t->text);
+        TW_TRY(tw_decode(t->tokenizer, r->tokens, r->n_tokens, true, &t->text, err));
+        tw_json_string_n(w, tw_str_text(&t->text), cli_row_find_stop(row, tw_str_text(&t->text), t->text.size));
+    } else {
+        tw_json_null(w);
+    }
+    tw_json_key(w, "tokens");
+    tw_json_begin_array(w);
+    for (size_t i = 0; i < r->n_tokens; i++) {
+        tw_json_int(w, r->tokens[i]);
+    }
+    tw_json_end_array(w);
+    tw_json_key(w, "finish_reason");
+    tw_json_string(w, reasons[r->finish_reason]);
+    tw_json_key(w, "prompt_tokens");
+    tw_json_int(w, (int64_t)r->n_prompt);
+    tw_json_key(w, "cumulative_logprob");
+    tw_json_double(w, r->cumulative_logprob);
+    if (row->logprobs) {
+        put_floats(w, "logprobs", r->logprobs, r->n_tokens);
+        put_floats(w, "entropy", r->entropies, r->n_tokens);
+        put_floats(w, "varentropy", r->varentropies, r->n_tokens);
+    }
+    if (r->error != NULL) {
+        tw_json_key(w, "error");
+        tw_json_string(w, r->error);
+    }
+    return w->status;
+}

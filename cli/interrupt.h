@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Stopping on request. The first SIGINT or SIGTERM asks: long commands poll cli_interrupted() between
+ * commits, keep what is committed and return CLI_EXIT_INTERRUPTED. The second ends the process at once with
+ * 130: what is committed is safe by the commit protocol, not by a clean exit. */
+#ifndef CLI_INTERRUPT_H
+#define CLI_INTERRUPT_H
+
+#include <stdbool.h>
+
+/* Called once by main. SIGPIPE is ignored from here on: a closed pipe is an error of the write. */
+void cli_interrupt_install(void);
+bool cli_interrupted(void); /* any thread */
+
+#endif /* CLI_INTERRUPT_H */

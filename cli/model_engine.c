@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/model_engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/alloc.h"
+#include "cli/interrupt.h"
+#include "cli/model_folder.h"
+
+static void print_log(void *user, int level, const char *message)
+{
+    (void)user;
+    (void)fprintf(stderr, "trawl: %s%s\n", level == TRAWL_LOG_WARNING ? "warning: " : "", message);
+}
+
+static enum trawl_dtype dtype_of(const struct cli_args *args, const char *name)
+{
+    return strcmp(cli_get_string(args, name), "float32") == 0 ? TRAWL_DTYPE_FLOAT32 : TRAWL_DTYPE_BFLOAT16;
+}
+
+trawl_status cli_engine_open(const struct cli_args *args, trawl_engine **out, struct trawl_error *err)
+{
+    struct trawl_engine_config c;
+    struct cli_mesh            mesh   = cli_get_mesh(args, "mesh_shape");
+    char                      *folder = NULL;
+    *out                              = NULL;
+    TW_TRY(cli_model_folder(cli_get_string(args, "model_path"), &folder, err));
+    trawl_engine_config_init(&c);
+    c.model_path = folder;
+    /* One process has one pool of cores and memory, which one device uses best. */
+    c.mesh_data     = mesh.automatic ? 1 : mesh.data;
+    c.mesh_model    = mesh.automatic ? 1 : mesh.model;
+    c.dtype         = dtype_of(args, "dtype");
+    c.kv_dtype_set  = cli_given(args, "kv_dtype");
+    c.kv_dtype      = c.kv_dtype_set ? dtype_of(args, "kv_dtype") : c.dtype;
+    c.threads       = (int)cli_get_int_or(args, "threads", 0);
+    c.batch_size    = (size_t)cli_get_int(args, "batch_size");
+    c.prefill_chunk = (size_t)cli_get_int(args, "prefill_chunk");
+    c.tree_leaves   = (int)cli_get_int(args, "tree_leaves");
+    c.max_model_len = (size_t)cli_get_int_or(args, "max_model_len", 0);
+    c.isa           = getenv("TRAWL_ISA");
+    c.log           = print_log;
+    c.log_level     = TRAWL_LOG_INFO;
+
+    trawl_status status = trawl_engine_open(&c, out, err);
+    tw_free(folder);
+    return status;
+}
+
+bool cli_job_tick(void *user, trawl_job *job)
+{
+    struct cli_job_ui     *ui = user;
+    struct trawl_job_stats stats;
+    trawl_job_stats(job, &stats);
+    cli_progress_update(&ui->progress, stats.finished, stats.prompt_tokens + stats.generated_tokens);
+    return !cli_interrupted();
+}
+
+size_t cli_peak_resident_bytes(void)
+{
+    struct rusage u;
+    return getrusage(RUSAGE_SELF, &u) == 0 ? (size_t)u.ru_maxrss * 1024 : 0;
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* The commands that are not part of a family. */
+#include <math.h>
+
+#include "cli/options.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+const struct cli_family cli_families[] = {
+    {"arc", "ARC-AGI tasks: run, vote, score, report"},
+    {NULL, NULL},
+};
+
+/* ---- generate ---- */
+
+static const struct cli_option generate_options[] = {
+    {.name     = "prompt",
+     .aliases  = "p",
+     .type     = CLI_STRING,
+     .value    = "TEXT",
+     .fallback = "Sam scored 80, 90 and 85 points in three tests. What is the mean of the three scores?",
+     .help     = "what to answer; goes through the model's chat template when it has one"},
+    {.name = "raw_prompt", .type = CLI_FLAG, .help = "take --prompt as it is, without the chat template"},
+    {.name  = "prompts_file",
+     .type  = CLI_PATH,
+     .value = "FILE",
+     .unset = "none",
+     .help  = "JSON lines to answer in batches instead of --prompt; - reads standard input",
+     .text = "A row has \"prompt\" (raw text), \"messages\" (for the chat template) or \"tokens\" (ids), and "
+             "may have \"id\", \"ignore_eos\" and any sampling option of this page by "
+             "name."},
+    {.name  = "output_filepath",
+     .type  = CLI_PATH,
+     .value = "FILE",
+     .unset = "standard output",
+     .help  = "results of --prompts_file, JSON lines in the order of the input"},
+    {.name      = "max_tokens",
+     .aliases   = "max_new_tokens",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 1,
+     .max       = 16777216,
+     .fallback  = "500",
+     .help      = "longest answer in tokens"},
+    {.name = "no_realtime", .type = CLI_FLAG, .help = "print the answer at the end, not token by token"},
+};
+static const struct cli_group generate_group = {"Options", generate_options, COUNT(generate_options)};
+
+const struct cli_command cli_generate = {
+    .name    = "generate",
+    .summary = "answer a prompt, or a file of prompts in batches",
+    .text    = "The answer to --prompt goes to stdout as it comes, memory and timing follow on stderr. The "
+               "results of "
+               "--prompts_file come in the order of the input and hold nothing that depends on the machine, the "
+               "batch or the mesh.",
+    .groups  = {&generate_group, &cli_sampling_group, &cli_model_group},
+    .examples =
+        {{"generate --model_path Qwen2.5-0.5B-Instruct --prompt \"Why is the sky blue?\" --max_tokens 200",
+          "One answer, greedy."},
+         {"generate --model_path Qwen2.5-0.5B-Instruct --prompts_file in.jsonl --output_filepath out.jsonl "
+          "--temperature 0.7 --top_p 0.9 --batch_size 32",
+          "A file of prompts, sampled."}},
+};
+
+/* ---- trace ---- */
+
+static const struct cli_option trace_options[] = {
+    {.name     = "tokens",
+     .type     = CLI_PATH,
+     .required = true,
+     .value    = "FILE",
+     .help     = "JSON list of lists of token ids"},
+    {.name     = "sites",
+     .type     = CLI_NAMES,
+     .fallback = "logits",
+     .value    = "SITE",
+     .help     = "what to write: TransformerLens hook names, * for the block, and logits",
+     .text     = "For example blocks.*.hook_resid_post,ln_final.hook_normalized,logits."},
+    {.name     = "out",
+     .type     = CLI_PATH,
+     .required = true,
+     .value    = "FILE",
+     .help     = "the safetensors file",
+     .text = "For sequence i: seq.{i}.tokens int32 [S], seq.{i}.<site> float32 [S, width], seq.{i}.logits "
+             "float32 [S, "
+             "vocabulary], seq.{i}.logprobs float32 [S-1]."},
+};
+static const struct cli_group trace_group = {"Options", trace_options, COUNT(trace_options)};
+
+const struct cli_command cli_trace = {
+    .name    = "trace",
+    .summary = "activations and logits of given token ids, for every position",
+    .text = "Token ids in, tensors out: for comparing with other implementations. The model folder needs no "
+            "tokenizer.",
+    .groups = {&trace_group, &cli_model_group},
+    .examples =
+        {{"trace --model_path Qwen2.5-0.5B --tokens ids.json --sites blocks.*.hook_resid_post,logits --out "
+          "trace.safetensors --dtype float32",
+          "The residual stream after every block, and the logits."}},
+};
+
+/* ---- bench ---- */
+
+static const struct cli_option bench_options[] = {
+    {.name      = "prompt",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 1,
+     .max       = 1048576,
+     .fallback  = "512",
+     .help      = "tokens of the prefill"},
+    {.name      = "gen",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 1,
+     .max       = 1048576,
+     .fallback  = "64",
+     .help      = "tokens decoded for each sequence"},
+    {.name      = "batch",
+     .type      = CLI_INTS,
+     .has_range = true,
+     .min       = 1,
+     .max       = 65536,
+     .fallback  = "1,8,16,32",
+     .value     = "N",
+     .help      = "numbers of sequences decoded together"},
+    {.name      = "runs",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 3,
+     .max       = 1000,
+     .fallback  = "3",
+     .help      = "repetitions; medians are reported"},
+    {.name = "json", .type = CLI_FLAG, .help = "print JSON instead of a table"},
+};
+static const struct cli_group bench_group = {"Options", bench_options, COUNT(bench_options)};
+
+const struct cli_command cli_bench = {
+    .name     = "bench",
+    .summary  = "speed of prefill, decode and harvest beside the machine's limits",
+    .text     = "Measures what memory and arithmetic units can do, then how close the model comes.",
+    .groups   = {&bench_group, &cli_model_group},
+    .examples = {{"bench --model_path Qwen2.5-0.5B --threads 2 --batch 1,8,16,32 --json",
+                  "All figures as JSON."}},
+};
+
+/* ---- plan ---- */
+
+static const struct cli_option plan_options[] = {
+    {.name      = "device_memory_gb",
+     .type      = CLI_FLOAT,
+     .has_range = true,
+     .min       = 0.001,
+     .max       = 1048576,
+     .unset     = "memory / devices",
+     .help      = "memory of one device in GiB; exit code 1 with the reason when the plan does not fit"},
+    {.name = "verify_sharding", .type = CLI_FLAG, .help = "print the PartitionSpec of each parameter"},
+    {.name = "json", .type = CLI_FLAG, .help = "print JSON instead of a table"},
+};
+static const struct cli_group plan_group = {"Options", plan_options, COUNT(plan_options)};
+
+const struct cli_command cli_plan = {
+    .name    = "plan",
+    .summary = "memory and traffic of a model on a mesh, before anything is loaded",
+    .text = "Says what each device needs for weights, keys and values, activations and scratch, whether that "
+            "fits, "
+            "and which mesh to take.",
+    .groups   = {&plan_group, &cli_model_group},
+    .examples = {{"plan --model_path Qwen2.5-7B --mesh_shape 2 4 --batch_size 32 --max_model_len 8192 "
+                  "--device_memory_gb 16",
+                  "Does it fit?"}},
+};
+
+/* ---- shard ---- */
+
+static const struct cli_option shard_options[] = {
+    {.name     = "output_dir",
+     .type     = CLI_PATH,
+     .required = true,
+     .value    = "DIR",
+     .help     = "where the packed weights go"},
+};
+static const struct cli_group shard_group = {"Options", shard_options, COUNT(shard_options)};
+
+const struct cli_command cli_shard = {
+    .name    = "shard",
+    .summary = "write packed weights that later starts map instead of packing",
+    .text =
+        "One file for each rank of the model axis. A later start with the same model, dtype and model degree "
+        "finds them through --model_path DIR.",
+    .groups   = {&shard_group, &cli_model_group},
+    .examples = {{"shard --model_path Qwen2.5-7B --mesh_shape 1 4 --output_dir packed", "Four files."}},
+};
+
+/* ---- tokenize ---- */
+
+static const struct cli_option tokenize_options[] = {
+    {.name     = "model_path",
+     .type     = CLI_PATH,
+     .required = true,
+     .value    = "DIR",
+     .help     = "folder with tokenizer.json (and tokenizer_config.json, for chats)"},
+    {.name     = "file",
+     .type     = CLI_PATH,
+     .fallback = "-",
+     .value    = "FILE",
+     .help     = "JSON lines; - reads standard input",
+     .text     = "A row {\"text\"} becomes {\"ids\"}, {\"ids\"} becomes {\"text\"}, {\"messages\", "
+                 "\"add_generation_prompt\"} becomes "
+                 "{\"text\", \"ids\"} through the chat template. A bad row is named with its line, becomes "
+                 "{\"error\"} and the "
+                 "exit code is 3."},
+    {.name  = "text",
+     .type  = CLI_STRING,
+     .value = "TEXT",
+     .unset = "none",
+     .help  = "show the ids and pieces of this text instead of reading a file"},
+    {.name = "no_special",
+     .type = CLI_FLAG,
+     .help = "special tokens in the text are ordinary text (split_special_tokens)"},
+    {.name = "no_added", .type = CLI_FLAG, .help = "no added token is looked for in the text"},
+};
+static const struct cli_group tokenize_group = {"Options", tokenize_options, COUNT(tokenize_options)};
+
+const struct cli_command cli_tokenize = {
+    .name     = "tokenize",
+    .summary  = "text to token ids and back",
+    .text     = "Reads rows and writes one row for each, in order.",
+    .groups   = {&tokenize_group},
+    .examples = {{"tokenize --model_path Qwen2.5-0.5B --file in.jsonl > out.jsonl", "A file of rows."},
+                 {"tokenize --model_path Qwen2.5-0.5B --text \"Hello world\"", "A table of ids and pieces."}},
+};
+
+/* ---- info ---- */
+
+static const struct cli_option info_options[] = {
+    {.name  = "model_path",
+     .type  = CLI_PATH,
+     .value = "DIR",
+     .unset = "none",
+     .help  = "also say what this model is"},
+    {.name = "json", .type = CLI_FLAG, .help = "print JSON instead of a table"},
+};
+static const struct cli_group info_group = {"Options", info_options, COUNT(info_options)};
+
+const struct cli_command cli_info = {
+    .name    = "info",
+    .summary = "what this build, this machine and a model are",
+    .text =
+        "Version, compiler and libraries; instruction sets, cores and memory that this process may use; with "
+        "--model_path the shape of a model and its number of parameters.",
+    .groups   = {&info_group},
+    .examples = {{"info", "Build and machine."},
+                 {"info --model_path Qwen2.5-0.5B --json", "With a model, as JSON."}},
+};
+
+/* ---- help, man, completions ---- */
+
+const struct cli_command cli_help = {
+    .name     = "help",
+    .summary  = "help on a command",
+    .operand  = {"COMMAND", "@commands", 0, 2, "the command; none: a list of all commands"},
+    .examples = {{"help arc run", "The same as trawl arc run --help."}},
+};
+
+static const struct cli_option man_options[] = {
+    {.name  = "output_dir",
+     .type  = CLI_PATH,
+     .value = "DIR",
+     .unset = "standard output",
+     .help  = "write the pages of all commands into this folder"},
+};
+static const struct cli_group man_group = {"Options", man_options, COUNT(man_options)};
+
+const struct cli_command cli_man = {
+    .name    = "man",
+    .summary = "print a manual page",
+    .text =
+        "The page is made from the table that the parser uses, so it always fits the program. Show it with "
+        "trawl man generate | man -l -",
+    .operand  = {"COMMAND", "@commands", 0, 2, "the command; none: the page of trawl itself"},
+    .groups   = {&man_group},
+    .examples = {{"man arc run | man -l -", "Read a page."}},
+};
+
+const struct cli_command cli_completions = {
+    .name    = "completions",
+    .summary = "print a completion script for a shell",
+    .text = "Load it with: source <(trawl completions bash); trawl completions fish | source; for zsh write "
+            "it to a "
+            "file _trawl in a folder of $fpath.",
+    .operand  = {"SHELL", "bash|zsh|fish", 1, 1, "the shell"},
+    .examples = {{"completions bash > ~/.local/share/bash-completion/completions/trawl",
+                  "For every new shell."}},
+};

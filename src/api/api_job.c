@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/api_job.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "base/philox.h"
+#include "base/size.h"
+
+enum { COMMIT_EVERY = 80, WAKE_MS = 100 };
+
+void trawl_job_config_init(struct trawl_job_config *config)
+{
+    *config = (struct trawl_job_config){.size = sizeof *config};
+}
+
+void trawl_request_init(struct trawl_request *request)
+{
+    *request = (struct trawl_request){.size = sizeof *request, .top_p = 1, .repetition_penalty = 1, .max_tokens = 16};
+}
+
+void tw_job_outcome_release(struct tw_job_outcome *o)
+{
+    tw_free(o->tokens);
+    tw_free(o->logprobs);
+    tw_free(o->error);
+    *o = (struct tw_job_outcome){0};
+}
+
+static void free_request(struct tw_job_request *q, size_t n_sites)
+{
+    if (q == NULL) {
+        return;
+    }
+    for (size_t i = 0; q->rows != NULL && i < n_sites; i++) {
+        tw_free(q->rows[i]);
+    }
+    tw_job_outcome_release(&q->outcome);
+    tw_free(q->rows);
+    tw_free(q->row_capacity);
+    tw_free(q->ids);
+    tw_free(q->task_id);
+    tw_free(q);
+}
+
+/* Waits end at least every WAKE_MS, because a cancel from a signal handler cannot wake anybody. */
+static void wait_changed(trawl_job *job)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_nsec += WAKE_MS * 1000000L;
+    if (t.tv_nsec >= 1000000000L) {
+        t.tv_nsec -= 1000000000L;
+        t.tv_sec++;
+    }
+    (void)pthread_cond_timedwait(&job->changed, &job->lock, &t);
+}
+
+/* ---- the engine's side: called on its threads ---- */
+
+static enum tw_pull pull(void *user, bool wait, struct tw_request *out)
+{
+    trawl_job   *job    = user;
+    enum tw_pull answer = TW_PULL_NONE_NOW;
+    (void)pthread_mutex_lock(&job->lock);
+    for (;;) {
+        bool has = job->next_pull < job->n_submitted;
+        if (job->run_ended || atomic_load(&job->cancelled) || (!has && job->input_ended)) {
+            answer = TW_PULL_END;
+            break;
+        }
+        if (has && job->next_pull - job->next_result < job->window) {
+            *out   = job->requests[job->next_pull++]->engine;
+            answer = TW_PULL_REQUEST;
+            break;
+        }
+        if (!wait) {
+            break;
+        }
+        wait_changed(job);
+    }
+    (void)pthread_mutex_unlock(&job->lock);
+    return answer;
+}
+
+static void stop(void *user)
+{
+    trawl_job *job = user;
+    (void)pthread_mutex_lock(&job->lock);
+    job->run_ended = true;
+    (void)pthread_cond_broadcast(&job->changed);
+    (void)pthread_mutex_unlock(&job->lock);
+}
+
+/* A request that is with the engine; nobody else touches it until it is finished. */
+static struct tw_job_request *request_of(trawl_job *job, uint64_t id)
+{
+    (void)pthread_mutex_lock(&job->lock);
+    struct tw_job_request *q = job->requests[id];
+    (void)pthread_mutex_unlock(&job->lock);
+    return q;
+}
+
+static trawl_status on_rows(void *user, uint64_t id, size_t site, size_t position, const float *rows, size_t n,
+                            size_t width, struct trawl_error *err)
+{
+    trawl_job *job = user;
+    if (job->config.on_rows != NULL) {
+        TW_TRY(job->config.on_rows(job->config.user, id, site, position, rows, n, width, err));
+    }
+    if (job->store == NULL) {
+        return TRAWL_OK;
+    }
+    struct tw_job_request *q = request_of(job, id);
+    TW_TRY(tw_grow(&q->rows[site], &q->row_capacity[site], (position + n) * width, sizeof(float), err));
+    memcpy(q->rows[site] + position * width, rows, n * width * sizeof(float));
+    q->n_rows = position + n;
+    return TRAWL_OK;
+}
+
+static trawl_status on_logits(void *user, uint64_t id, size_t position, const float *rows, const float *logprobs,
+                              size_t n, size_t n_vocab, struct trawl_error *err)
+{
+    trawl_job *job = user;
+    return job->config.on_logits(job->config.user, id, position, rows, logprobs, n, n_vocab, err);
+}
+
+static bool on_token(void *user, uint64_t id, int32_t token, float logprob)
+{
+    trawl_job *job = user;
+    return job->config.on_token(job->config.user, id, token, logprob);
+}
+
+static trawl_status keep_outcome(struct tw_job_request *q, const struct tw_result *r, struct trawl_error *err)
+{
+    struct tw_job_outcome *o = &q->outcome;
+    size_t                 n = r->n_tokens;
+    o->prompt_hash           = q->prompt_hash;
+    o->n_tokens              = n;
+    o->finish                = r->finish == TW_FINISH_STOP     ? TRAWL_FINISH_STOP
+                               : r->finish == TW_FINISH_LENGTH ? TRAWL_FINISH_LENGTH
+                                                               : TRAWL_FINISH_ERROR;
+    TW_TRY(tw_alloc(n, sizeof *o->tokens, &o->tokens, err));
+    TW_TRY(tw_alloc(3 * n, sizeof *o->logprobs, &o->logprobs, err));
+    if (n > 0) {
+        memcpy(o->tokens, r->tokens, n * sizeof *o->tokens);
+        memcpy(o->logprobs, r->logprobs, n * sizeof(float));
+        memcpy(o->logprobs + n, r->entropies, n * sizeof(float));
+        memcpy(o->logprobs + 2 * n, r->varentropies, n * sizeof(float));
+    }
+    return r->error == NULL ? TRAWL_OK : tw_strdup(r->error->message, &o->error, err);
+}
+
+static trawl_status on_finished(void *user, const struct tw_result *r, struct trawl_error *err)
+{
+    trawl_job             *job    = user;
+    struct tw_job_request *q      = request_of(job, r->id);
+    trawl_status           status = TRAWL_OK;
+    if (r->finish == TW_FINISH_CANCELLED) {
+        q->cancelled = true;
+    } else {
+        status = keep_outcome(q, r, err);
+        atomic_fetch_add(&job->n_finished, 1);
+    }
+    (void)pthread_mutex_lock(&job->lock);
+    job->prompt_tokens += r->finish == TW_FINISH_ERROR ? 0 : r->n_prompt;
+    job->generated_tokens += r->n_tokens;
+    q->finished = !q->cancelled && status == TRAWL_OK;
+    (void)pthread_cond_broadcast(&job->changed);
+    (void)pthread_mutex_unlock(&job->lock);
+    return status;
+}
+
+static void *run_thread(void *arg)
+{
+    trawl_job         *job = arg;
+    struct trawl_error error = {0};
+    trawl_status       status = tw_engine_run(job->engine->engine, &job->work, job->sites, job->n_sites, NULL, &error);
+    (void)pthread_mutex_lock(&job->lock);
+    job->run_ended  = true;
+    job->run_status = status;
+    job->run_error  = error;
+    (void)pthread_cond_broadcast(&job->changed);
+    (void)pthread_mutex_unlock(&job->lock);
+    return NULL;
+}
+
+/* ---- the caller's side ---- */
+
+static trawl_status expand_sites(trawl_job *job, const struct trawl_capture_config *c, struct trawl_error *err)
+{
+    const struct tw_model_config *m = &tw_engine_model(job->engine->engine)->config;
+    TW_TRY(tw_alloc(TW_JOB_SITES_MAX, sizeof *job->sites, &job->sites, err));
+    for (size_t i = 0; i < c->n_sites; i++) {
+        TW_TRY(tw_site_parse(c->sites[i], m, job->sites, TW_JOB_SITES_MAX, &job->n_sites, err));
+    }
+    TW_TRY(tw_alloc(job->n_sites, sizeof *job->site_names, &job->site_names, err));
+    TW_TRY(tw_alloc(job->n_sites, sizeof *job->site_widths, &job->site_widths, err));
+    for (size_t i = 0; i < job->n_sites; i++) {
+        tw_site_name(job->sites[i], job->site_names[i]);
+        job->site_widths[i] = tw_site_width(job->sites[i], m);
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status open_job(trawl_job *job, const struct trawl_job_config *config, struct trawl_error *err)
+{
+    TW_TRY(expand_sites(job, &config->capture, err));
+    TW_TRY(tw_job_open_files(job, config, err));
+    const struct tw_engine_config *e = tw_engine_settings(job->engine->engine);
+    job->next_pull                   = job->n_journal;
+    job->group_first                 = job->n_journal;
+    /* Rows of requests that wait for their turn are kept in memory: bounded to two batches. */
+    job->window = job->store == NULL ? SIZE_MAX : 2 * e->batch_size * (size_t)e->mesh.data;
+    job->work   = (struct tw_work){
+          .user     = job,
+          .pull     = pull,
+          .rows     = job->store != NULL || config->on_rows != NULL ? on_rows : NULL,
+          .logits   = config->on_logits != NULL ? on_logits : NULL,
+          .token    = config->on_token != NULL ? on_token : NULL,
+          .finished = on_finished,
+          .stop     = stop,
+    };
+    atomic_store(&job->n_finished, job->n_journal);
+    atomic_store(&job->n_committed, job->n_journal);
+    int code = pthread_create(&job->thread, NULL, run_thread, job);
+    if (code != 0) {
+        return tw_fail_os(err, code, "thread of the job");
+    }
+    job->started = true;
+    return TRAWL_OK;
+}
+
+trawl_status trawl_job_open(trawl_engine *engine, const struct trawl_job_config *config, trawl_job **out,
+                            struct trawl_error *err)
+{
+    trawl_job *job = NULL;
+    *out           = NULL;
+    if (config->size != sizeof *config) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "struct trawl_job_config has size %u, expected %zu: call _init first",
+                       (unsigned)config->size, sizeof *config);
+    }
+    if (engine->has_job) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "the engine has an open job already");
+    }
+    TW_TRY(tw_alloc(1, sizeof *job, &job, err));
+    job->engine = engine;
+    job->config = *config;
+    if (job->config.commit_every == 0) {
+        job->config.commit_every = COMMIT_EVERY;
+    }
+    tw_str_init(&job->line, 0);
+    (void)pthread_mutex_init(&job->lock, NULL);
+    (void)pthread_cond_init(&job->changed, NULL);
+    engine->has_job = true;
+    tw_engine_resume(engine->engine);
+    trawl_status status = open_job(job, config, err);
+    if (status != TRAWL_OK) {
+        trawl_job_close(&job);
+        return status;
+    }
+    *out = job;
+    return TRAWL_OK;
+}
+
+static uint64_t seed_of(const trawl_job *job, const struct trawl_request *request, uint64_t id)
+{
+    if (request->has_seed) {
+        return request->seed;
+    }
+    uint32_t key[2]     = {(uint32_t)job->config.random_seed, (uint32_t)(job->config.random_seed >> 32)};
+    uint32_t counter[4] = {(uint32_t)id, (uint32_t)(id >> 32), 0x74726177u, 0}; /* "traw": apart from draws */
+    uint32_t block[4];
+    tw_philox(key, counter, block);
+    return (uint64_t)block[1] << 32 | block[0];
+}
+
+static trawl_status make_request(const trawl_job *job, const struct trawl_request *r, uint64_t id,
+                                 struct tw_job_request *q, struct trawl_error *err)
+{
+    size_t n = 0;
+    if (!tw_size_add(r->n_prompt, r->n_stop_token_ids, &n)) {
+        return tw_fail(err, TRAWL_ERR_NOMEM, "a prompt of %zu tokens", r->n_prompt);
+    }
+    TW_TRY(tw_alloc(n, sizeof *q->ids, &q->ids, err));
+    if (r->n_prompt > 0) {
+        memcpy(q->ids, r->prompt, r->n_prompt * sizeof *q->ids);
+    }
+    if (r->n_stop_token_ids > 0) {
+        memcpy(q->ids + r->n_prompt, r->stop_token_ids, r->n_stop_token_ids * sizeof *q->ids);
+    }
+    TW_TRY(tw_strdup(r->task_id == NULL ? "" : r->task_id, &q->task_id, err));
+    TW_TRY(tw_alloc(job->n_sites, sizeof *q->rows, &q->rows, err));
+    TW_TRY(tw_alloc(job->n_sites, sizeof *q->row_capacity, &q->row_capacity, err));
+    q->sample_idx  = r->sample_idx;
+    q->prompt_hash = tw_hash64(q->ids, n * sizeof *q->ids);
+    q->engine      = (struct tw_request){
+             .id         = id,
+             .prompt     = q->ids,
+             .n_prompt   = r->n_prompt,
+             .max_tokens = r->max_tokens,
+             .sampling   = {.temperature        = r->temperature,
+                            .top_k              = r->top_k,
+                            .top_p              = r->top_p,
+                            .min_p              = r->min_p,
+                            .repetition_penalty = r->repetition_penalty,
+                            .seed               = seed_of(job, r, id)},
+             .stop       = q->ids + r->n_prompt,
+             .n_stop     = r->n_stop_token_ids,
+             .ignore_eos = r->ignore_eos,
+             .capture    = job->n_sites > 0,
+             .logits     = r->want_logits && job->config.on_logits != NULL,
+    };
+    if (id < job->n_journal) {
+        if (job->committed[id].prompt_hash != q->prompt_hash) {
+            return tw_fail(err, TRAWL_ERR_EXISTS, "request %llu is not the one in the journal: its prompt differs",
+                           (unsigned long long)id);
+        }
+        q->outcome         = job->committed[id];
+        job->committed[id] = (struct tw_job_outcome){0};
+        q->finished = q->from_journal = true;
+    }
+    return TRAWL_OK;
+}
+
+trawl_status trawl_job_submit(trawl_job *job, const struct trawl_request *request, struct trawl_error *err)
+{
+    struct tw_job_request *q = NULL;
+    if (request->size != sizeof *request) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "struct trawl_request has size %u, expected %zu: call _init first",
+                       (unsigned)request->size, sizeof *request);
+    }
+    if (job->input_ended) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "the job's input has ended");
+    }
+    TW_TRY(tw_alloc(1, sizeof *q, &q, err));
+    trawl_status status = make_request(job, request, job->n_submitted, q, err);
+    (void)pthread_mutex_lock(&job->lock);
+    if (status == TRAWL_OK) {
+        status = tw_grow(&job->requests, &job->capacity, job->n_submitted + 1, sizeof(void *), err);
+    }
+    if (status == TRAWL_OK) {
+        job->requests[job->n_submitted++] = q;
+        (void)pthread_cond_broadcast(&job->changed);
+    }
+    (void)pthread_mutex_unlock(&job->lock);
+    if (status != TRAWL_OK) {
+        free_request(q, job->n_sites);
+    }
+    return status;
+}
+
+void trawl_job_end_input(trawl_job *job)
+{
+    (void)pthread_mutex_lock(&job->lock);
+    job->input_ended = true;
+    (void)pthread_cond_broadcast(&job->changed);
+    (void)pthread_mutex_unlock(&job->lock);
+}
+
+/* The next finished request, NULL at the end. */
+static trawl_status wait_result(trawl_job *job, struct tw_job_request **out, struct trawl_error *err)
+{
+    trawl_status status = TRAWL_OK;
+    *out                = NULL;
+    (void)pthread_mutex_lock(&job->lock);
+    for (;;) {
+        struct tw_job_request *q = job->next_result < job->n_submitted ? job->requests[job->next_result] : NULL;
+        if (q != NULL && q->finished) {
+            *out = q;
+            break;
+        }
+        if (job->run_ended && job->run_status != TRAWL_OK) {
+            status = job->run_status;
+            if (err != NULL) {
+                *err = job->run_error;
+            }
+            break;
+        }
+        if (atomic_load(&job->cancelled)) {
+            status = tw_fail(err, TRAWL_ERR_CANCELLED, "stopped on request");
+            break;
+        }
+        if (q == NULL && job->input_ended) {
+            break;
+        }
+        wait_changed(job);
+        if (job->config.on_tick != NULL) {
+            (void)pthread_mutex_unlock(&job->lock);
+            if (!job->config.on_tick(job->config.user, job)) {
+                trawl_job_cancel(job);
+            }
+            (void)pthread_mutex_lock(&job->lock);
+        }
+    }
+    (void)pthread_mutex_unlock(&job->lock);
+    return status;
+}
+
+static void fill_result(struct trawl_result *result, const struct tw_job_request *q)
+{
+    const struct tw_job_outcome *o = &q->outcome;
+    *result                        = (struct trawl_result){
+                               .request       = q->engine.id,
+                               .finish_reason = o->finish,
+                               .tokens        = o->tokens,
+                               .logprobs      = o->logprobs,
+                               .entropies     = o->logprobs + o->n_tokens,
+                               .varentropies  = o->logprobs + 2 * o->n_tokens,
+                               .n_tokens      = o->n_tokens,
+                               .n_prompt      = q->engine.n_prompt,
+                               .error         = o->error,
+                               .from_journal  = q->from_journal,
+    };
+    for (size_t i = 0; i < o->n_tokens; i++) {
+        result->cumulative_logprob += (double)o->logprobs[i];
+    }
+}
+
+trawl_status trawl_job_next(trawl_job *job, struct trawl_result *result, bool *more, struct trawl_error *err)
+{
+    struct tw_job_request *q = NULL;
+    *more                    = false;
+    free_request(job->current, job->n_sites);
+    job->current = NULL;
+    if (job->ended) {
+        return TRAWL_OK;
+    }
+    TW_TRY(wait_result(job, &q, err));
+    if (q == NULL) {
+        job->ended = true;
+        return tw_job_finish_files(job, err);
+    }
+    if (!q->from_journal) {
+        TW_TRY(tw_job_record(job, q, err));
+    }
+    (void)pthread_mutex_lock(&job->lock);
+    job->requests[job->next_result++] = NULL;
+    (void)pthread_cond_broadcast(&job->changed);
+    (void)pthread_mutex_unlock(&job->lock);
+    job->current = q;
+    fill_result(result, q);
+    *more = true;
+    return TRAWL_OK;
+}
+
+void trawl_job_cancel(trawl_job *job)
+{
+    atomic_store(&job->cancelled, true);
+    tw_engine_cancel(job->engine->engine);
+}
+
+void trawl_job_stats(trawl_job *job, struct trawl_job_stats *stats)
+{
+    (void)pthread_mutex_lock(&job->lock);
+    *stats = (struct trawl_job_stats){
+        .submitted        = job->n_submitted,
+        .finished         = atomic_load(&job->n_finished),
+        .committed        = atomic_load(&job->n_committed),
+        .prompt_tokens    = job->prompt_tokens,
+        .generated_tokens = job->generated_tokens,
+    };
+    (void)pthread_mutex_unlock(&job->lock);
+}
+
+size_t trawl_job_n_sites(const trawl_job *job)
+{
+    return job->n_sites;
+}
+
+const char *trawl_job_site_name(const trawl_job *job, size_t site, size_t *width)
+{
+    if (width != NULL) {
+        *width = job->site_widths[site];
+    }
+    return job->site_names[site];
+}
+
+void trawl_job_close(trawl_job **handle)
+{
+    trawl_job *job = *handle;
+    if (job == NULL) {
+        return;
+    }
+    if (job->started) {
+        trawl_job_cancel(job);
+        (void)pthread_join(job->thread, NULL);
+    }
+    tw_job_close_files(job);
+    free_request(job->current, job->n_sites);
+    for (size_t i = 0; i < job->n_submitted; i++) {
+        free_request(job->requests[i], job->n_sites);
+    }
+    tw_free(job->requests);
+    tw_free(job->sites);
+    tw_free(job->site_names);
+    tw_free(job->site_widths);
+    tw_str_release(&job->line);
+    (void)pthread_mutex_destroy(&job->lock);
+    (void)pthread_cond_destroy(&job->changed);
+    job->engine->has_job = false;
+    tw_free(job);
+    *handle = NULL;
+}

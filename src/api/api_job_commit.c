@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/* What a job writes: one journal record per request, its rows to the store, both in request order, and a
+ * commit per group of `commit_every` requests: first the store, then the journal, so that the journal never
+ * claims what the store lacks. */
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api_job.h"
+#include "base/alloc.h"
+#include "base/hash.h"
+
+static const char *const finish_names[] = {
+    [TRAWL_FINISH_STOP] = "stop", [TRAWL_FINISH_LENGTH] = "length", [TRAWL_FINISH_ERROR] = "error"};
+
+/* ---- reading back ---- */
+
+static trawl_status read_floats(const json_t *j, const char *key, float *to, size_t n, struct trawl_error *err)
+{
+    json_t *a = NULL;
+    TW_TRY(tw_json_get_array(j, key, "journal record", &a, err));
+    if (json_array_size(a) != n) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record: \"%s\" has %zu numbers, expected %zu", key,
+                       json_array_size(a), n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        to[i] = (float)json_number_value(json_array_get(a, i)); /* null, written for NaN, reads as 0 */
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status parse_outcome(const json_t *j, uint64_t id, struct tw_job_outcome *o, struct trawl_error *err)
+{
+    const char *finish = "", *error = NULL, *hash = "0";
+    int64_t     found  = -1;
+    json_t     *tokens = NULL;
+    TW_TRY(tw_json_get_int(j, "id", "journal record", &found, err));
+    TW_TRY(tw_json_get_string(j, "finish_reason", "journal record", &finish, err));
+    TW_TRY(tw_json_get_string(j, "error", "journal record", &error, err));
+    TW_TRY(tw_json_get_string(j, "prompt_hash", "journal record", &hash, err));
+    TW_TRY(tw_json_get_array(j, "tokens", "journal record", &tokens, err));
+    if (found < 0 || (uint64_t)found != id) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record of request %lld stands where request %llu is expected",
+                       (long long)found, (unsigned long long)id);
+    }
+    size_t known = sizeof finish_names / sizeof finish_names[0], f = 0;
+    while (f < known && strcmp(finish, finish_names[f]) != 0) {
+        f++;
+    }
+    if (f == known || sscanf(hash, "%16llx", (unsigned long long *)&o->prompt_hash) != 1) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record of request %llu is damaged", (unsigned long long)id);
+    }
+    o->finish   = (enum trawl_finish_reason)f;
+    o->n_tokens = json_array_size(tokens);
+    TW_TRY(tw_alloc(o->n_tokens, sizeof *o->tokens, &o->tokens, err));
+    TW_TRY(tw_alloc(3 * o->n_tokens, sizeof *o->logprobs, &o->logprobs, err));
+    for (size_t i = 0; i < o->n_tokens; i++) {
+        o->tokens[i] = (int32_t)json_integer_value(json_array_get(tokens, i));
+    }
+    TW_TRY(read_floats(j, "logprobs", o->logprobs, o->n_tokens, err));
+    TW_TRY(read_floats(j, "entropy", o->logprobs + o->n_tokens, o->n_tokens, err));
+    TW_TRY(read_floats(j, "varentropy", o->logprobs + 2 * o->n_tokens, o->n_tokens, err));
+    return error == NULL ? TRAWL_OK : tw_strdup(error, &o->error, err);
+}
+
+static trawl_status read_record(void *user, uint64_t group, const char *text, size_t n, struct trawl_error *err)
+{
+    trawl_job *job = user;
+    json_t    *j   = NULL;
+    (void)group;
+    TW_TRY(tw_json_parse(text, n, "journal record", &j, err));
+    trawl_status status = tw_grow(&job->committed, &job->committed_capacity, job->n_journal + 1,
+                                  sizeof *job->committed, err);
+    if (status == TRAWL_OK) {
+        job->committed[job->n_journal] = (struct tw_job_outcome){0};
+        status = parse_outcome(j, job->n_journal, &job->committed[job->n_journal], err);
+        job->n_journal++;
+    }
+    json_decref(j);
+    return status;
+}
+
+/* ---- opening ---- */
+
+struct settings {
+    struct tw_setting *list;
+    size_t             n;
+    char               seed[24], commit[24], leaves[16], fingerprint[17];
+};
+
+static void add_setting(struct settings *s, const char *key, const char *value)
+{
+    s->list[s->n++] = (struct tw_setting){key, value};
+}
+
+/* What the bytes on disk depend on: the caller's settings and those of engine and job. The mesh, threads and
+ * batch are not among them. */
+static trawl_status collect_settings(const trawl_job *job, const struct trawl_job_config *config, struct settings *s,
+                                     struct trawl_error *err)
+{
+    const struct tw_engine_config *e = tw_engine_settings(job->engine->engine);
+    TW_TRY(tw_alloc(config->n_settings + 8, sizeof *s->list, &s->list, err));
+    for (size_t i = 0; i < config->n_settings; i++) {
+        add_setting(s, config->settings[i].key, config->settings[i].value);
+    }
+    (void)snprintf(s->seed, sizeof s->seed, "%llu", (unsigned long long)config->random_seed);
+    (void)snprintf(s->commit, sizeof s->commit, "%zu", job->config.commit_every);
+    (void)snprintf(s->leaves, sizeof s->leaves, "%d", e->tree_leaves);
+    tw_hash_hex(tw_engine_model(job->engine->engine)->fingerprint, s->fingerprint);
+    add_setting(s, "model", s->fingerprint);
+    add_setting(s, "dtype", e->compute == TW_DTYPE_F32 ? "float32" : "bfloat16");
+    add_setting(s, "kv_dtype", e->kv_dtype == TW_DTYPE_F32 ? "float32" : "bfloat16");
+    add_setting(s, "tree_leaves", s->leaves);
+    add_setting(s, "random_seed", s->seed);
+    add_setting(s, "commit_every", s->commit);
+    return TRAWL_OK;
+}
+
+static trawl_status open_store(trawl_job *job, const struct trawl_job_config *config, const struct settings *s,
+                               struct trawl_error *err)
+{
+    const struct tw_engine_config *e     = tw_engine_settings(job->engine->engine);
+    const struct tw_model         *model = tw_engine_model(job->engine->engine);
+    struct tw_store_site          *sites = NULL;
+    bool                           pkl   = config->capture.format == TRAWL_FORMAT_PKL;
+    TW_TRY(tw_alloc(job->n_sites, sizeof *sites, &sites, err));
+    for (size_t i = 0; i < job->n_sites; i++) {
+        bool resid = job->sites[i].kind == TW_SITE_RESID_POST;
+        sites[i]   = (struct tw_store_site){
+              .name = job->site_names[i], .layer = resid ? (int)job->sites[i].layer : -1, .width = job->site_widths[i]};
+    }
+    struct tw_store_config c = {
+        .dir         = config->capture.dir,
+        .format      = pkl ? TW_STORE_PKL : TW_STORE_SAFETENSORS,
+        .dtype       = pkl ? TW_DTYPE_F32 : tw_api_dtype(config->capture.dtype),
+        .sites       = sites,
+        .n_sites     = job->n_sites,
+        .settings    = s->list,
+        .n_settings  = s->n,
+        .resume      = config->resume,
+        .keep_groups = job->journal == NULL ? TW_STORE_KEEP_ALL : tw_journal_groups(job->journal),
+        .model_path  = model->folder,
+        .model_hash  = s->fingerprint,
+        .batch_size  = e->batch_size,
+        .hidden_size = model->config.hidden,
+        .tree_leaves = (uint64_t)e->tree_leaves,
+    };
+    trawl_status status = tw_store_open(&c, &job->store, err);
+    tw_free(sites);
+    return status;
+}
+
+trawl_status tw_job_open_files(trawl_job *job, const struct trawl_job_config *config, struct trawl_error *err)
+{
+    struct settings s = {0};
+    if (config->capture.dir != NULL && config->journal_path == NULL) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "a job that stores activations needs a journal_path");
+    }
+    if (config->journal_path == NULL) {
+        return TRAWL_OK;
+    }
+    trawl_status status = collect_settings(job, config, &s, err);
+    if (status == TRAWL_OK) {
+        struct tw_journal_config c = {
+            .path = config->journal_path, .kind = "results", .settings = s.list, .n_settings = s.n, .resume = config->resume};
+        status = tw_journal_open(&c, &job->journal, err);
+    }
+    if (status == TRAWL_OK) {
+        status = tw_journal_each(job->journal, read_record, job, err);
+    }
+    if (status == TRAWL_OK && config->capture.dir != NULL) {
+        status = open_store(job, config, &s, err);
+    }
+    tw_free(s.list);
+    return status;
+}
+
+/* ---- writing ---- */
+
+static void write_floats(struct tw_json_writer *w, const char *key, const float *x, size_t n)
+{
+    tw_json_key(w, key);
+    tw_json_begin_array(w);
+    for (size_t i = 0; i < n; i++) {
+        tw_json_float(w, x[i]);
+    }
+    tw_json_end_array(w);
+}
+
+static trawl_status add_record(trawl_job *job, const struct tw_job_request *q, struct trawl_error *err)
+{
+    const struct tw_job_outcome *o = &q->outcome;
+    struct tw_json_writer        w;
+    char                         hash[17];
+    tw_hash_hex(o->prompt_hash, hash);
+    tw_str_reset(&job->line);
+    tw_json_writer_init(&w, &job->line, 0);
+    tw_json_begin_object(&w);
+    tw_json_key(&w, "id");
+    tw_json_int(&w, (int64_t)q->engine.id);
+    tw_json_key(&w, "prompt_hash");
+    tw_json_string(&w, hash);
+    tw_json_key(&w, "finish_reason");
+    tw_json_string(&w, finish_names[o->finish]);
+    tw_json_key(&w, "tokens");
+    tw_json_begin_array(&w);
+    for (size_t i = 0; i < o->n_tokens; i++) {
+        tw_json_int(&w, o->tokens[i]);
+    }
+    tw_json_end_array(&w);
+    write_floats(&w, "logprobs", o->logprobs, o->n_tokens);
+    write_floats(&w, "entropy", o->logprobs + o->n_tokens, o->n_tokens);
+    write_floats(&w, "varentropy", o->logprobs + 2 * o->n_tokens, o->n_tokens);
+    if (o->error != NULL) {
+        tw_json_key(&w, "error");
+        tw_json_string(&w, o->error);
+    }
+    tw_json_end_object(&w);
+    TW_TRY(tw_json_writer_finish(&w, err));
+    return tw_journal_add(job->journal, tw_str_text(&job->line), job->line.size, err);
+}
+
+static trawl_status store_rows(trawl_job *job, const struct tw_job_request *q, struct trawl_error *err)
+{
+    size_t   n = q->n_rows, n_prompt = q->engine.n_prompt;
+    int32_t *token = NULL;
+    uint8_t *generated = NULL;
+    if (n == 0) {
+        return TRAWL_OK; /* a request that could not be run */
+    }
+    trawl_status status = tw_alloc(n, sizeof *token, &token, err);
+    if (status == TRAWL_OK) {
+        status = tw_alloc(n, sizeof *generated, &generated, err);
+    }
+    for (size_t i = 0; status == TRAWL_OK && i < n; i++) {
+        generated[i] = i >= n_prompt;
+        token[i]     = i < n_prompt ? q->engine.prompt[i] : q->outcome.tokens[i - n_prompt];
+    }
+    if (status == TRAWL_OK) {
+        struct tw_store_request r = {.id           = q->engine.id,
+                                     .task_id      = q->task_id,
+                                     .sample_idx   = q->sample_idx,
+                                     .n_rows       = n,
+                                     .token        = token,
+                                     .is_generated = generated};
+        status                    = tw_store_begin_request(job->store, &r, err);
+    }
+    for (size_t i = 0; status == TRAWL_OK && i < job->n_sites; i++) {
+        status = tw_store_rows(job->store, i, q->rows[i], n, err);
+    }
+    if (status == TRAWL_OK) {
+        status = tw_store_end_request(job->store, err);
+    }
+    tw_free(token);
+    tw_free(generated);
+    return status;
+}
+
+static trawl_status commit(trawl_job *job, uint64_t end, struct trawl_error *err)
+{
+    if (job->store != NULL) {
+        TW_TRY(tw_store_commit(job->store, job->group_first, end, err));
+    }
+    TW_TRY(tw_journal_commit(job->journal, job->group_first, end, err));
+    job->group_first = end;
+    atomic_store(&job->n_committed, end);
+    return TRAWL_OK;
+}
+
+trawl_status tw_job_record(trawl_job *job, const struct tw_job_request *q, struct trawl_error *err)
+{
+    if (job->journal == NULL) {
+        return TRAWL_OK;
+    }
+    if (job->store != NULL) {
+        TW_TRY(store_rows(job, q, err));
+    }
+    TW_TRY(add_record(job, q, err));
+    uint64_t end = q->engine.id + 1;
+    return end % job->config.commit_every == 0 ? commit(job, end, err) : TRAWL_OK;
+}
+
+trawl_status tw_job_finish_files(trawl_job *job, struct trawl_error *err)
+{
+    if (job->journal == NULL) {
+        return TRAWL_OK;
+    }
+    if (job->next_result < job->n_journal) {
+        return tw_fail(err, TRAWL_ERR_EXISTS, "the journal has %zu requests, the job only %zu", job->n_journal,
+                       job->next_result);
+    }
+    if (job->group_first < job->next_result) {
+        TW_TRY(commit(job, job->next_result, err));
+    }
+    return job->store == NULL ? TRAWL_OK : tw_store_finish(job->store, err);
+}
+
+void tw_job_close_files(trawl_job *job)
+{
+    tw_store_close(job->store);
+    tw_journal_close(job->journal);
+    for (size_t i = 0; i < job->n_journal; i++) {
+        tw_job_outcome_release(&job->committed[i]);
+    }
+    tw_free(job->committed);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* Matmul with AVX2 and FMA: bf16 panels are widened in registers. */
+#include "kernels/x86/kernels_vec_avx2.h"
+
+#include "kernels/x86/kernels_tile.h"
+#include "kernels/x86/kernels_v16_math.h"
+
+#include "kernels/x86/kernels_matmul_v16.h"
+
+#define TILE_TABLE  tiles_f32
+#define TILE_KIND   TILE_F32
+#define TILE_LAYOUT TILE_BLOCK
+#include "kernels/x86/kernels_tile_table.h"
+
+#define TILE_TABLE  tiles_bf16
+#define TILE_KIND   TILE_BF16
+#define TILE_LAYOUT TILE_BLOCK
+#include "kernels/x86/kernels_tile_table.h"
+
+static void matmul_f32_f32_avx2(struct tw_matmul *mm, int thread, int n_threads)
+{
+    const struct matmul_kind kind = {.tiles = tiles_f32, .weight_bytes = 4};
+    (void)thread;
+    matmul_v16(mm, n_threads, &kind);
+}
+
+static void matmul_f32_bf16_avx2(struct tw_matmul *mm, int thread, int n_threads)
+{
+    const struct matmul_kind kind = {.tiles = tiles_bf16, .weight_bytes = 2};
+    (void)thread;
+    matmul_v16(mm, n_threads, &kind);
+}
+
+static void matmul_bf16_avx2(struct tw_matmul *mm, int thread, int n_threads)
+{
+    const struct matmul_kind kind = {.tiles = tiles_bf16, .weight_bytes = 2, .round = true};
+    (void)thread;
+    matmul_v16(mm, n_threads, &kind);
+}
+
+static void pack_f32_avx2(void *block, const float *x, size_t ldx, size_t rows, size_t k)
+{
+    pack_v16(block, x, ldx, rows, k, false, false);
+}
+
+static void pack_bf16_avx2(void *block, const float *x, size_t ldx, size_t rows, size_t k)
+{
+    pack_v16(block, x, ldx, rows, k, true, false);
+}
+
+void tw_kernels_matmul_avx2(struct tw_kernels *k)
+{
+    k->tile_rows       = TILE_ROWS;
+    k->pack_f32        = pack_f32_avx2;
+    k->pack_bf16       = pack_bf16_avx2;
+    k->matmul_f32_f32  = matmul_f32_f32_avx2;
+    k->matmul_f32_bf16 = matmul_f32_bf16_avx2;
+    k->matmul_bf16     = matmul_bf16_avx2;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* The innermost loop of matmul and attention, written once: `rows` x `panels` x 16 sums in registers run
+ * along a chain of input pairs, odd input first. Include after kernels_vec_<isa>.h. */
+#ifndef TW_KERNELS_TILE_H
+#define TW_KERNELS_TILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+/* What the chain multiplies. */
+enum tile_kind {
+    TILE_F32,  /* f32 rows, f32 panels */
+    TILE_BF16, /* f32 rows, bf16 panels widened in registers */
+    TILE_DOT   /* pairs of bf16 rows, bf16 panels: vdpbf16ps */
+};
+
+/* How the left operand lies. */
+enum tile_layout {
+    TILE_BLOCK, /* a packed block of exactly `rows` rows: f32 [K][rows], or [K/2][rows] pairs of bf16 */
+    TILE_LINES  /* one line a row, TILE_LINE bytes apart: attention's queries and probabilities */
+};
+
+enum { TILE_LINE = 1088 }; /* 256 f32, and one cache line so that rows do not share cache sets */
+
+struct tile {
+    const char *a;                 /* left operand, first pair */
+    const char *w[TILE_PANELS];    /* panels, first pair */
+    size_t      w_pair;            /* bytes from a pair to the next inside a panel */
+    size_t      pairs;             /* length of the chain in pairs */
+    size_t      ahead, ahead_step; /* prefetch w[p] + ahead, ahead += ahead_step with every pair */
+    float      *sums;              /* [rows][ld], 16 * panels of each row are written */
+    size_t      ld;
+    bool        add; /* sums += chain, else sums = chain */
+};
+
+typedef void tile_fn(const struct tile *t);
+
+static inline v16 tile_broadcast(const char *p)
+{
+    float x;
+    memcpy(&x, p, sizeof x);
+    return v16_set1(x);
+}
+
+/* One half (odd or even inputs) of a pair on the FMA kinds. */
+static inline __attribute__((always_inline)) void tile_half(v16 (*acc)[TILE_PANELS], const v16 *w, const char *a,
+                                                            size_t a_row, const int rows, const int panels)
+{
+V16_UNROLL
+    for (int r = 0; r < rows; r++) {
+        v16 x = tile_broadcast(a + (size_t)r * a_row);
+V16_UNROLL
+        for (int p = 0; p < panels; p++) {
+            v16_accumulate(&acc[r][p], x, w[p]);
+        }
+    }
+}
+
+static inline __attribute__((always_inline)) void tile_pair(v16 (*acc)[TILE_PANELS], const char *a,
+                                                            const char *const *w, size_t at, const int rows,
+                                                            const int panels, const enum tile_kind kind,
+                                                            const enum tile_layout layout)
+{
+    const size_t a_row = layout == TILE_BLOCK ? 4 : TILE_LINE;
+    const size_t a_odd = layout == TILE_BLOCK ? 4 * (size_t)rows : 4;
+    v16          x[TILE_PANELS];
+#ifdef __AVX512BF16__
+    if (kind == TILE_DOT) {
+V16_UNROLL
+        for (int p = 0; p < panels; p++) {
+            x[p] = v16_load((const float *)(const void *)(w[p] + at));
+        }
+V16_UNROLL
+        for (int r = 0; r < rows; r++) {
+            v16 y = tile_broadcast(a + (size_t)r * a_row);
+V16_UNROLL
+            for (int p = 0; p < panels; p++) {
+                acc[r][p] = _mm512_dpbf16_ps(acc[r][p], (__m512bh)y, (__m512bh)x[p]);
+            }
+        }
+        return;
+    }
+#endif
+V16_UNROLL
+    for (int p = 0; p < panels; p++) {
+        x[p] = kind == TILE_F32 ? v16_pair_f32_odd(w[p] + at) : v16_pair_bf16_odd(w[p] + at);
+    }
+    tile_half(acc, x, a + a_odd, a_row, rows, panels);
+    /* Load the panels again rather than keep both halves: 28 sums leave room for one. */
+    __asm__("" : "+r"(at));
+V16_UNROLL
+    for (int p = 0; p < panels; p++) {
+        x[p] = kind == TILE_F32 ? v16_pair_f32_even(w[p] + at) : v16_pair_bf16_even(w[p] + at);
+    }
+    tile_half(acc, x, a, a_row, rows, panels);
+}
+
+static inline __attribute__((always_inline)) void tile_sum(const struct tile *t, const int rows, const int panels,
+                                                           const enum tile_kind kind,
+                                                           const enum tile_layout layout)
+{
+    const size_t a_pair = (layout == TILE_BLOCK ? 4 * (size_t)rows : 4) * (kind == TILE_DOT ? 1 : 2);
+    const char  *a = t->a, *w[TILE_PANELS];
+    size_t       ahead = t->ahead;
+    v16          acc[TILE_ROWS][TILE_PANELS];
+V16_UNROLL
+    for (int p = 0; p < panels; p++) {
+        w[p] = t->w[p];
+V16_UNROLL
+        for (int r = 0; r < rows; r++) {
+            acc[r][p] = v16_zero();
+        }
+    }
+    const size_t w_pair = t->w_pair, step = t->ahead_step;
+    const size_t end = t->pairs * w_pair;
+    for (size_t at = 0; at != end; at += w_pair) {
+V16_UNROLL
+        for (int p = 0; p < panels; p++) {
+            _mm_prefetch(w[p] + ahead, _MM_HINT_T0);
+            if (kind == TILE_F32) {
+                _mm_prefetch(w[p] + ahead + 64, _MM_HINT_T0);
+            }
+        }
+        tile_pair(acc, a, w, at, rows, panels, kind, layout);
+        a += a_pair;
+        ahead += step;
+    }
+V16_UNROLL
+    for (int r = 0; r < rows; r++) {
+V16_UNROLL
+        for (int p = 0; p < panels; p++) {
+            v16 s = kind == TILE_F32 ? v16_pair_f32_order(acc[r][p]) : acc[r][p];
+            float *to = t->sums + (size_t)r * t->ld + (size_t)p * 16;
+            v16_store(to, t->add ? v16_add(v16_load(to), s) : s);
+        }
+    }
+}
+
+/* ---- tables: tile_table_<kind>_<layout>[panels][rows], NULL where the shape does not exist ---- */
+
+typedef tile_fn *tile_table[TILE_PANELS + 1][TILE_ROWS + 1];
+
+/* The widest shape for `rows` rows that needs no more than `panels`. */
+static inline int tile_width(tile_fn *const (*table)[TILE_ROWS + 1], size_t rows, size_t panels)
+{
+    int width = panels < TILE_PANELS ? (int)panels : TILE_PANELS;
+    while (width > 1 && table[width][rows] == NULL) {
+        width--;
+    }
+    return width;
+}
+
+#endif /* TW_KERNELS_TILE_H */

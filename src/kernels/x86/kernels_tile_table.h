@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Every shape of the innermost loop for one kind and layout, and the table of them. A template: define
+ * TILE_TABLE (the table's name), TILE_KIND and TILE_LAYOUT, then include; more than once per file. */
+#define TILE_PASTE_(table, rows, panels) table##_##rows##x##panels
+#define TILE_PASTE(table, rows, panels)  TILE_PASTE_(table, rows, panels)
+#define TILE_DEFINE(rows, panels)                                                                            \
+    static void TILE_PASTE(TILE_TABLE, rows, panels)(const struct tile *t)                                   \
+    {                                                                                                        \
+        tile_sum(t, rows, panels, TILE_KIND, TILE_LAYOUT);                                                   \
+    }
+#define TILE_ENTRY(rows, panels) [panels][rows] = TILE_PASTE(TILE_TABLE, rows, panels),
+
+TILE_SHAPES(TILE_DEFINE)
+
+static const tile_table TILE_TABLE = {TILE_SHAPES(TILE_ENTRY)};
+
+#undef TILE_PASTE_
+#undef TILE_PASTE
+#undef TILE_DEFINE
+#undef TILE_ENTRY
+#undef TILE_TABLE
+#undef TILE_KIND
+#undef TILE_LAYOUT

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/* Sixteen f32 lanes and eight f64 lanes as two AVX registers each: the same words as
+ * kernels_vec_avx512.h. Only static inline code. */
+#ifndef TW_KERNELS_VEC_AVX2_H
+#define TW_KERNELS_VEC_AVX2_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Loops over rows and panels must vanish: only then do sums live in registers. */
+#ifdef __clang__
+#    define V16_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#    define V16_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+enum {
+    TILE_ROWS    = 6, /* 6 rows x 1 panel: 12 sums, 2 weights, 1 broadcast, 1 mask of the 16 registers */
+    TILE_PANELS  = 4,
+    TILE_VECTORS = 12 /* most rows x panels; SwiGLU's two panels a row included */
+};
+
+/* X(rows, panels) for every shape that the innermost loop exists in */
+#define TILE_SHAPES(X)                                                                                       \
+    X(1, 4) X(1, 2) X(2, 2) X(3, 2) X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1)
+
+typedef struct {
+    __m256 lo, hi;
+} v16;
+
+static inline v16 v16_zero(void)
+{
+    return (v16){_mm256_setzero_ps(), _mm256_setzero_ps()};
+}
+
+static inline v16 v16_set1(float x)
+{
+    return (v16){_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+
+static inline v16 v16_load(const float *p)
+{
+    return (v16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+
+static inline void v16_store(float *p, v16 x)
+{
+    _mm256_storeu_ps(p, x.lo);
+    _mm256_storeu_ps(p + 8, x.hi);
+}
+
+/* The first n lanes, 0 <= n <= 16; lanes beyond are +0 and their memory is not touched. */
+static inline v16 v16_load_n(const float *p, size_t n)
+{
+    float t[16] = {0};
+    memcpy(t, p, n * sizeof *p);
+    return v16_load(t);
+}
+
+static inline void v16_store_n(float *p, v16 x, size_t n)
+{
+    float t[16];
+    v16_store(t, x);
+    memcpy(p, t, n * sizeof *p);
+}
+
+/* Lanes from n on become `fill`. */
+static inline v16 v16_fill_from(v16 x, size_t n, float fill)
+{
+    const __m256i i = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    __m256i       lo = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), i);
+    __m256i       hi = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n - 8), i);
+    __m256        f  = _mm256_set1_ps(fill);
+    return (v16){_mm256_blendv_ps(f, x.lo, _mm256_castsi256_ps(lo)),
+                 _mm256_blendv_ps(f, x.hi, _mm256_castsi256_ps(hi))};
+}
+
+static inline v16 v16_add(v16 a, v16 b)
+{
+    return (v16){_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
+}
+
+static inline v16 v16_sub(v16 a, v16 b)
+{
+    return (v16){_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)};
+}
+
+static inline v16 v16_mul(v16 a, v16 b)
+{
+    return (v16){_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
+}
+
+static inline v16 v16_div(v16 a, v16 b)
+{
+    return (v16){_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)};
+}
+
+/* a * b + c, one rounding */
+static inline v16 v16_fma(v16 a, v16 b, v16 c)
+{
+    return (v16){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+
+/* *sum = a * b + *sum. Spelled in assembler because gcc 12 picks forms of the instruction that overwrite
+ * a or b, and then spills half of a large tile. */
+static inline void v16_accumulate(v16 *sum, v16 a, v16 b)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum->lo) : "x"(a.lo), "x"(b.lo));
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum->hi) : "x"(a.hi), "x"(b.hi));
+}
+
+/* a > b ? a : b in every lane: b where one is NaN */
+static inline v16 v16_max(v16 a, v16 b)
+{
+    return (v16){_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
+}
+
+static inline v16 v16_negate(v16 x)
+{
+    const __m256 sign = _mm256_castsi256_ps(_mm256_set1_epi32(INT32_MIN));
+    return (v16){_mm256_xor_ps(x.lo, sign), _mm256_xor_ps(x.hi, sign)};
+}
+
+static inline __m256 v8_scale(__m256 x, __m256 magic)
+{
+    __m256i n = _mm256_slli_epi32(_mm256_castps_si256(magic), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), n));
+}
+
+/* x * 2^n where the low bits of `magic` hold n (see kernels_exp.h) */
+static inline v16 v16_scale(v16 x, v16 magic)
+{
+    return (v16){v8_scale(x.lo, magic.lo), v8_scale(x.hi, magic.hi)};
+}
+
+/* x > limit ? yes : no; no where x is NaN */
+static inline v16 v16_if_above(v16 x, v16 limit, v16 yes, v16 no)
+{
+    return (v16){_mm256_blendv_ps(no.lo, yes.lo, _mm256_cmp_ps(x.lo, limit.lo, _CMP_GT_OQ)),
+                 _mm256_blendv_ps(no.hi, yes.hi, _mm256_cmp_ps(x.hi, limit.hi, _CMP_GT_OQ))};
+}
+
+static inline v16 v16_if_below(v16 x, v16 limit, v16 yes, v16 no)
+{
+    return (v16){_mm256_blendv_ps(no.lo, yes.lo, _mm256_cmp_ps(x.lo, limit.lo, _CMP_LT_OQ)),
+                 _mm256_blendv_ps(no.hi, yes.hi, _mm256_cmp_ps(x.hi, limit.hi, _CMP_LT_OQ))};
+}
+
+/* Lanes as a tree: l with l + 8, then 4, 2, 1. */
+static inline float v16_sum(v16 x)
+{
+    __m256 a = _mm256_add_ps(x.lo, x.hi);
+    __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    b        = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+
+static inline float v16_largest(v16 x)
+{
+    __m256 a = _mm256_max_ps(x.lo, x.hi);
+    __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    b        = _mm_max_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
+}
+
+/* Lanes where x equals y, lane 0 in bit 0 */
+static inline uint32_t v16_equal(v16 x, v16 y)
+{
+    uint32_t lo = (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(x.lo, y.lo, _CMP_EQ_OQ));
+    uint32_t hi = (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(x.hi, y.hi, _CMP_EQ_OQ));
+    return lo | hi << 8;
+}
+
+/* ---- bf16 ---- */
+
+static inline __m256 v8_load_bf16(const uint16_t *p)
+{
+    __m256i x = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(x, 16));
+}
+
+/* 16 bf16 widened */
+static inline v16 v16_load_bf16(const uint16_t *p)
+{
+    return (v16){v8_load_bf16(p), v8_load_bf16(p + 8)};
+}
+
+static inline __m256 v8_round_bf16(__m256 x)
+{
+    __m256i u   = _mm256_castps_si256(x);
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    __m256i r   = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7FFF)), odd);
+    __m256i q   = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
+    __m256  nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
+    __m256  y   = _mm256_blendv_ps(_mm256_castsi256_ps(r), _mm256_castsi256_ps(q), nan);
+    return _mm256_and_ps(y, _mm256_castsi256_ps(_mm256_set1_epi32((int)0xFFFF0000)));
+}
+
+/* Each lane's bf16 (nearest even, a NaN stays a quiet NaN) in its upper half, the lower half zero:
+ * tw_bf16_from_f32 by lanes. */
+static inline v16 v16_round_bf16(v16 x)
+{
+    return (v16){v8_round_bf16(x.lo), v8_round_bf16(x.hi)};
+}
+
+/* Store the upper halves: 16 bf16 */
+static inline void v16_store_bf16(uint16_t *p, v16 rounded)
+{
+    __m256i lo = _mm256_srli_epi32(_mm256_castps_si256(rounded.lo), 16);
+    __m256i hi = _mm256_srli_epi32(_mm256_castps_si256(rounded.hi), 16);
+    __m256i u  = _mm256_permute4x64_epi64(_mm256_packus_epi32(lo, hi), 0xD8);
+    _mm256_storeu_si256((__m256i *)(void *)p, u);
+}
+
+/* ---- panels: 16 columns of one pair of inputs ---- */
+
+static inline __m256 v8_load_masked(const char *w)
+{
+    const __m256 mask = _mm256_castsi256_ps(_mm256_set1_epi32((int)0xFFFF0000));
+    return _mm256_and_ps(_mm256_loadu_ps((const float *)(const void *)w), mask);
+}
+
+static inline v16 v16_pair_bf16_odd(const char *w)
+{
+    return (v16){v8_load_masked(w), v8_load_masked(w + 32)};
+}
+
+static inline __m256 v8_load_shifted(const char *w)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)(const void *)w), 16));
+}
+
+static inline v16 v16_pair_bf16_even(const char *w)
+{
+    return (v16){v8_load_shifted(w), v8_load_shifted(w + 32)};
+}
+
+/* From f32 pairs the lanes come in a shuffled order, which v16_pair_f32_order undoes on the sums. */
+static inline v16 v16_pair_f32_odd(const char *w)
+{
+    const float *p = (const float *)(const void *)w;
+    return (v16){_mm256_shuffle_ps(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8), 0xDD),
+                 _mm256_shuffle_ps(_mm256_loadu_ps(p + 16), _mm256_loadu_ps(p + 24), 0xDD)};
+}
+
+static inline v16 v16_pair_f32_even(const char *w)
+{
+    const float *p = (const float *)(const void *)w;
+    return (v16){_mm256_shuffle_ps(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8), 0x88),
+                 _mm256_shuffle_ps(_mm256_loadu_ps(p + 16), _mm256_loadu_ps(p + 24), 0x88)};
+}
+
+static inline __m256 v8_pair_order(__m256 x)
+{
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xD8));
+}
+
+static inline v16 v16_pair_f32_order(v16 x)
+{
+    return (v16){v8_pair_order(x.lo), v8_pair_order(x.hi)};
+}
+
+/* ---- eight f64 lanes ---- */
+
+typedef struct {
+    __m256d lo, hi;
+} v8d;
+
+static inline v8d v8d_zero(void)
+{
+    return (v8d){_mm256_setzero_pd(), _mm256_setzero_pd()};
+}
+
+static inline v8d v8d_from_f32(const float *p)
+{
+    return (v8d){_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p + 4))};
+}
+
+static inline v8d v8d_add(v8d a, v8d b)
+{
+    return (v8d){_mm256_add_pd(a.lo, b.lo), _mm256_add_pd(a.hi, b.hi)};
+}
+
+static inline v8d v8d_mul(v8d a, v8d b)
+{
+    return (v8d){_mm256_mul_pd(a.lo, b.lo), _mm256_mul_pd(a.hi, b.hi)};
+}
+
+/* Lanes as a tree: l with l + 4, then 2, 1. */
+static inline double v8d_sum(v8d x)
+{
+    __m256d a = _mm256_add_pd(x.lo, x.hi);
+    __m128d b = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
+}
+
+/* ---- 16 x 16 transpose of 32-bit elements: afterwards lane r of x[c] is what lane c of x[r] was ---- */
+
+static inline void v8_transpose(__m256 x[8])
+{
+    __m256 t[8];
+    V16_UNROLL
+    for (int i = 0; i < 4; i++) {
+        t[2 * i]     = _mm256_unpacklo_ps(x[2 * i], x[2 * i + 1]);
+        t[2 * i + 1] = _mm256_unpackhi_ps(x[2 * i], x[2 * i + 1]);
+    }
+    V16_UNROLL
+    for (int i = 0; i < 2; i++) {
+        x[4 * i]     = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
+        x[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xEE);
+        x[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
+        x[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xEE);
+    }
+    V16_UNROLL
+    for (int i = 0; i < 4; i++) {
+        t[i]     = _mm256_permute2f128_ps(x[i], x[4 + i], 0x20);
+        t[4 + i] = _mm256_permute2f128_ps(x[i], x[4 + i], 0x31);
+    }
+    memcpy(x, t, sizeof t);
+}
+
+static inline void v16_transpose(v16 x[16])
+{
+    __m256 q[4][8]; /* rows 0-7 | 8-15 by columns 0-7 | 8-15 */
+    for (int i = 0; i < 8; i++) {
+        q[0][i] = x[i].lo;
+        q[1][i] = x[i].hi;
+        q[2][i] = x[8 + i].lo;
+        q[3][i] = x[8 + i].hi;
+    }
+    for (int i = 0; i < 4; i++) {
+        v8_transpose(q[i]);
+    }
+    for (int i = 0; i < 8; i++) {
+        x[i]     = (v16){q[0][i], q[2][i]};
+        x[8 + i] = (v16){q[1][i], q[3][i]};
+    }
+}
+
+#endif /* TW_KERNELS_VEC_AVX2_H */

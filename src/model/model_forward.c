@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: MIT */
+/* The forward pass of one device, stage by stage; a barrier of the device's threads between stages. What a
+ * value is depends only on its own sequence (docs/numerics.md); everything here is about who computes it. */
+#include "model/model_forward.h"
+
+#include <string.h>
+
+#include "base/size.h"
+
+/* One thread's view of a running step. */
+struct run {
+    struct tw_device     *d;
+    const struct tw_step *step;
+    int                   thread, n_threads;
+    size_t                n_rows; /* of the stage: the step's rows, or its logit rows once narrowed */
+    struct tw_segment    *segments;
+    size_t                n_segments;
+    bool                  narrowed;
+};
+
+static size_t norm_scratch_bytes(const struct tw_kernels *k, const struct tw_model_config *c)
+{
+    return tw_round_up(k->tile_rows * c->hidden * sizeof(float), 64);
+}
+
+size_t tw_forward_scratch_bytes(const struct tw_kernels *k, const struct tw_model_config *c, size_t group,
+                                size_t blocks)
+{
+    size_t attend = tw_round_up(k->attend_scratch_bytes(TW_ATTEND_ROWS * group, c->head_dim), 64);
+    return norm_scratch_bytes(k, c) + attend + tw_round_up(2 * blocks * sizeof(void *), 64);
+}
+
+static uint8_t *scratch_of(const struct run *r)
+{
+    return r->d->thread_scratch + (size_t)r->thread * r->d->thread_scratch_bytes;
+}
+
+static void meet(const struct run *r)
+{
+    if (r->n_threads > 1) {
+        tw_barrier_wait(&r->d->barrier);
+    }
+}
+
+/* ---- captures ---- */
+
+static const struct tw_capture *capture_of(const struct run *r, enum tw_site_kind kind, size_t layer)
+{
+    for (size_t i = 0; i < r->step->n_captures; i++) {
+        const struct tw_capture *c = &r->step->captures[i];
+        if (c->site.kind == kind && c->site.layer == layer) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* Copy columns of a row of `from` to the capture, if there is one. Values that every device holds are
+ * written by the first. */
+static void keep(const struct tw_capture *c, size_t row, size_t column, const float *from, size_t n)
+{
+    if (c != NULL && n > 0) {
+        memcpy(c->rows + row * c->width + column, from, n * sizeof(float));
+    }
+}
+
+static void keep_replicated(const struct run *r, const struct tw_capture *c, size_t row, const float *from)
+{
+    if (r->d->shard.rank == 0) {
+        keep(c, row, 0, from, r->d->model->config.hidden);
+    }
+}
+
+/* ---- matmuls ---- */
+
+static const void *panels_at(const struct tw_model *m, const struct tw_linear *l, size_t panel, size_t input)
+{
+    size_t elements = panel * tw_panel_elements(l->k) + input * TW_PANEL;
+    return (const uint8_t *)l->panels + elements * tw_dtype_bytes(m->weight);
+}
+
+static const uint32_t *one_leaf(uint32_t *slot, size_t k)
+{
+    *slot = (uint32_t)k;
+    return slot;
+}
+
+/* Column-parallel: panels [panel, ...) of the layer, all inputs, one leaf. */
+static void set_columns(struct run *r, enum tw_device_matmul which, const struct tw_linear *l, const void *rows,
+                        size_t panel, size_t n, float *y, size_t ldy)
+{
+    struct tw_device *d  = r->d;
+    struct tw_matmul *mm = &d->matmul[which];
+    mm->rows             = rows;
+    mm->m                = r->n_rows;
+    mm->k                = l->k;
+    mm->w                = panels_at(d->model, l, panel, 0);
+    mm->w2               = NULL;
+    mm->panel_stride     = tw_panel_elements(l->k);
+    mm->n                = n;
+    mm->n_leaves         = 1;
+    mm->leaf_end         = one_leaf(&d->whole_leaf[which], l->k);
+    mm->bias             = l->bias == NULL ? NULL : l->bias + panel * TW_PANEL;
+    mm->epilogue         = TW_EPILOGUE_STORE;
+    mm->y                = y;
+    mm->ldy              = ldy;
+    mm->packed_out       = NULL;
+    atomic_store_explicit(&mm->next, 0, memory_order_relaxed);
+}
+
+/* Row-parallel: all outputs, inputs [input, input + k), this device's leaves. Alone and with nobody asking
+ * for the sum itself, it goes straight into the residual stream. */
+static void set_rows(struct run *r, enum tw_device_matmul which, const struct tw_linear *l, const void *rows,
+                     size_t input, size_t k, const uint32_t *leaf_end, bool keep_sum)
+{
+    struct tw_device *d  = r->d;
+    struct tw_matmul *mm = &d->matmul[which];
+    bool              alone = d->config.degree == 1;
+    mm->rows             = rows;
+    mm->m                = r->n_rows;
+    mm->k                = k;
+    mm->w                = panels_at(d->model, l, 0, input);
+    mm->w2               = NULL;
+    mm->panel_stride     = tw_panel_elements(l->k);
+    mm->n                = l->n;
+    mm->n_leaves         = (int)tw_range_size(d->shard.leaves);
+    mm->leaf_end         = leaf_end;
+    mm->bias             = alone ? l->bias : NULL;
+    mm->epilogue         = alone && !keep_sum ? TW_EPILOGUE_ADD : TW_EPILOGUE_STORE;
+    mm->y                = alone ? (keep_sum ? d->sum : d->x) : d->partial[d->turn];
+    mm->ldy              = l->n;
+    mm->packed_out       = NULL;
+    atomic_store_explicit(&mm->next, 0, memory_order_relaxed);
+}
+
+static void matmul(struct run *r, enum tw_device_matmul which)
+{
+    const struct tw_kernels *k  = r->d->kernels;
+    struct tw_matmul        *mm = &r->d->matmul[which];
+    if (mm->m == 0 || mm->n == 0 || mm->k == 0) {
+        return; /* this device owns nothing here; it tells the others so in the exchange */
+    }
+    if (r->d->model->compute == TW_DTYPE_BF16) {
+        k->matmul_bf16(mm, r->thread, r->n_threads);
+    } else if (r->d->model->weight == TW_DTYPE_BF16) {
+        k->matmul_f32_bf16(mm, r->thread, r->n_threads);
+    } else {
+        k->matmul_f32_f32(mm, r->thread, r->n_threads);
+    }
+}
+
+static tw_pack_rows_fn *pack_fn(const struct run *r)
+{
+    const struct tw_kernels *k = r->d->kernels;
+    return r->d->model->compute == TW_DTYPE_BF16 ? k->pack_bf16 : k->pack_f32;
+}
+
+static void *block_at(void *packed, size_t first_row, size_t k)
+{
+    return (uint8_t *)packed + first_row * tw_packed_k(k) * sizeof(float);
+}
+
+/* Pack rows of width k, this thread's blocks of them. */
+static void pack_rows(const struct run *r, void *packed, const float *x, size_t ldx, size_t k)
+{
+    size_t tile = r->d->kernels->tile_rows, begin, end;
+    tw_split(tw_row_blocks(r->n_rows, tile), r->thread, r->n_threads, &begin, &end);
+    for (size_t b = begin; b < end; b++) {
+        struct tw_row_block block = tw_row_block(r->n_rows, tile, b);
+        pack_fn(r)(block_at(packed, block.begin, k), x + block.begin * ldx, ldx, block.rows, k);
+    }
+}
+
+/* ---- the residual stream ---- */
+
+static const float *bias_of_pending(const struct run *r, size_t layer, bool of_mlp)
+{
+    const struct tw_layer *l = &r->d->model->layers[layer];
+    return of_mlp ? l->down.bias : l->o.bias;
+}
+
+/* Bring a row-parallel sum into rows [begin, end) of x, if it is not there yet. */
+static void finish_sum(const struct run *r, size_t layer, bool of_mlp, size_t begin, size_t end)
+{
+    struct tw_device        *d       = r->d;
+    size_t                   hidden  = d->model->config.hidden;
+    const float             *bias    = bias_of_pending(r, layer, of_mlp);
+    const struct tw_capture *capture = capture_of(r, of_mlp ? TW_SITE_MLP_OUT : TW_SITE_ATTN_OUT, layer);
+    bool                     alone   = d->config.degree == 1;
+    if (alone && capture == NULL) {
+        return; /* the matmul added it */
+    }
+    if (!alone && capture == NULL && bias == NULL) {
+        tw_comm_reduce_add(d->config.comm, d->x, begin * hidden, end * hidden);
+        return;
+    }
+    if (!alone) {
+        tw_comm_reduce(d->config.comm, d->sum, begin * hidden, end * hidden);
+    }
+    for (size_t row = begin; row < end; row++) {
+        float *sum = d->sum + row * hidden;
+        if (!alone && bias != NULL) {
+            d->kernels->add(sum, bias, hidden);
+        }
+        keep_replicated(r, capture, row, sum);
+        d->kernels->add(d->x + row * hidden, sum, hidden);
+    }
+}
+
+/* After a row-parallel matmul: the exchange between devices. Every thread of the device returns the same. */
+static trawl_status exchange(struct run *r, bool contributes)
+{
+    struct tw_device *d = r->d;
+    meet(r);
+    if (d->config.degree == 1) {
+        return TRAWL_OK;
+    }
+    if (r->thread == 0) {
+        size_t       n      = r->n_rows * d->model->config.hidden;
+        trawl_status status = tw_comm_publish(d->config.comm, d->partial[d->turn], contributes, n, &d->error);
+        if (status == TRAWL_OK) {
+            status = tw_comm_wait(d->config.comm, &d->error);
+        }
+        d->turn ^= 1;
+        atomic_store_explicit(&d->failed, (int)status, memory_order_relaxed);
+    }
+    meet(r);
+    return (trawl_status)atomic_load_explicit(&d->failed, memory_order_relaxed);
+}
+
+/* Complete the residual rows of the stage before, capture them, normalise and pack them for the next
+ * matmul. */
+struct norm_stage {
+    bool         has_sum;    /* a sum of the layer below is to be finished ... */
+    size_t       sum_layer;  /* ... of this layer ... */
+    bool         sum_of_mlp; /* ... by down_proj, else o_proj */
+    const float *weight;     /* of the norm */
+    const struct tw_capture *before, *before2; /* sites that see x at this point */
+};
+
+static void normalise(const struct run *r, const struct norm_stage *s)
+{
+    struct tw_device *d      = r->d;
+    size_t            hidden = d->model->config.hidden;
+    size_t            tile = d->kernels->tile_rows, begin, end;
+    float            *rows = (float *)scratch_of(r);
+    tw_split(tw_row_blocks(r->n_rows, tile), r->thread, r->n_threads, &begin, &end);
+    for (size_t b = begin; b < end; b++) {
+        struct tw_row_block block = tw_row_block(r->n_rows, tile, b);
+        if (s->has_sum) {
+            finish_sum(r, s->sum_layer, s->sum_of_mlp, block.begin, block.begin + block.rows);
+        }
+        for (size_t i = 0; i < block.rows; i++) {
+            const float *x = d->x + (block.begin + i) * hidden;
+            keep_replicated(r, s->before, block.begin + i, x);
+            keep_replicated(r, s->before2, block.begin + i, x);
+            d->kernels->rmsnorm(rows + i * hidden, x, s->weight, hidden, d->model->config.rms_eps);
+        }
+        pack_fn(r)(block_at(d->packed_in, block.begin, hidden), rows, hidden, block.rows, hidden);
+    }
+}
+
+/* ---- embedding ---- */
+
+static void embed(const struct run *r)
+{
+    struct tw_device             *d = r->d;
+    const struct tw_model_config *c = &d->model->config;
+    const struct tw_capture      *site = capture_of(r, TW_SITE_EMBED, 0);
+    size_t                        half = c->head_dim / 2, begin, end;
+    tw_split(r->n_rows, r->thread, r->n_threads, &begin, &end);
+    for (size_t row = begin; row < end; row++) {
+        const struct tw_segment *s = &r->segments[r->step->row_segment[row]];
+        tw_model_embed(d->model, d->kernels, r->step->tokens[row], d->x + row * c->hidden);
+        keep_replicated(r, site, row, d->x + row * c->hidden);
+        tw_rope_angles(d->model->inverse_frequency, half, s->position + row - s->row, d->cos + row * half,
+                       d->sin + row * half);
+    }
+}
+
+/* ---- attention ---- */
+
+/* Heads of one row: capture, norm (Qwen3), rotate, and move together when heads are padded. */
+static void finish_heads(const struct run *r, float *heads, size_t n, const float *norm, size_t row, bool rotate)
+{
+    const struct tw_device       *d = r->d;
+    const struct tw_model_config *c = &d->model->config;
+    size_t                        half = c->head_dim / 2;
+    for (size_t h = 0; h < n; h++) {
+        float *x = heads + h * d->head_stride;
+        if (norm != NULL) {
+            d->kernels->rmsnorm(x, x, norm, c->head_dim, c->rms_eps);
+        }
+        if (rotate) {
+            d->kernels->rope(x, d->cos + row * half, d->sin + row * half, c->head_dim);
+        }
+        if (h > 0 && d->head_stride != c->head_dim) {
+            memmove(heads + h * c->head_dim, x, c->head_dim * sizeof(float));
+        }
+    }
+}
+
+static void keep_heads(const struct run *r, const struct tw_capture *c, size_t row, const float *heads,
+                       struct tw_range range)
+{
+    size_t dim = r->d->model->config.head_dim;
+    for (size_t h = range.begin; c != NULL && h < range.end; h++) {
+        keep(c, row, h * dim, heads + (h - range.begin) * r->d->head_stride, dim);
+    }
+}
+
+/* Two positions share a pair of the value block: the thread that has the even one also takes the odd. */
+static size_t pair_boundary(const struct run *r, size_t row)
+{
+    if (row > 0 && row < r->n_rows) {
+        const struct tw_segment *s = &r->segments[r->step->row_segment[row]];
+        if (row > s->row && (s->position + row - s->row) % 2 == 1) {
+            return row + 1;
+        }
+    }
+    return row;
+}
+
+static void rotate_and_store(const struct run *r, size_t layer)
+{
+    struct tw_device             *d = r->d;
+    const struct tw_model_config *c = &d->model->config;
+    const struct tw_layer        *l = &d->model->layers[layer];
+    size_t n_q = tw_range_size(d->shard.q_heads), n_kv = tw_range_size(d->shard.kv_heads);
+    const struct tw_capture *site_q = capture_of(r, TW_SITE_Q, layer), *site_k = capture_of(r, TW_SITE_K, layer);
+    const struct tw_capture *site_v = capture_of(r, TW_SITE_V, layer);
+    tw_kv_store_fn *store = d->kv.dtype == TW_DTYPE_BF16 ? d->kernels->kv_store_bf16 : d->kernels->kv_store_f32;
+    size_t          begin, end;
+    tw_split(r->n_rows, r->thread, r->n_threads, &begin, &end);
+    begin = pair_boundary(r, begin);
+    end   = pair_boundary(r, end);
+    for (size_t row = begin; row < end; row++) {
+        const struct tw_segment *s        = &r->segments[r->step->row_segment[row]];
+        size_t                   position = s->position + row - s->row;
+        size_t                   page     = s->pages[position / TW_KV_BLOCK];
+        float                   *q        = d->q + row * n_q * d->head_stride;
+        float                   *k        = d->k + row * n_kv * d->head_stride;
+        float                   *v        = d->v + row * n_kv * d->head_stride;
+        keep_heads(r, site_q, row, q, d->shard.q_heads);
+        keep_heads(r, site_k, row, k, d->shard.kv_heads);
+        keep_heads(r, site_v, row, v, d->shard.kv_heads);
+        finish_heads(r, q, n_q, l->q_norm, row, true);
+        finish_heads(r, k, n_kv, l->k_norm, row, true);
+        finish_heads(r, v, n_kv, NULL, row, false);
+        for (size_t h = 0; h < n_kv; h++) {
+            store(tw_kv_keys(&d->kv, layer, page, h), tw_kv_values(&d->kv, layer, page, h), position % TW_KV_BLOCK,
+                  k + h * c->head_dim, v + h * c->head_dim, c->head_dim);
+        }
+    }
+}
+
+/* Rows [row, row + n) of a segment, all query heads of this device that read KV head `kv`. */
+static void attend_rows(const struct run *r, size_t layer, const struct tw_segment *s, size_t first, size_t n,
+                        size_t kv)
+{
+    struct tw_device             *d     = r->d;
+    const struct tw_model_config *c     = &d->model->config;
+    size_t                        group = c->n_heads / c->n_kv_heads;
+    size_t global = d->shard.kv_heads.begin + kv;
+    size_t h0     = tw_max_size(d->shard.q_heads.begin, global * group);
+    size_t h1     = tw_min_size(d->shard.q_heads.end, (global + 1) * group);
+    size_t n_q    = tw_range_size(d->shard.q_heads);
+    size_t last   = s->position + first + n; /* keys seen by the last row */
+    size_t blocks = tw_ceil_div(last, TW_KV_BLOCK);
+
+    uint8_t     *scratch = scratch_of(r) + norm_scratch_bytes(d->kernels, c);
+    const void **keys    = (const void **)scratch;
+    const void **values  = keys + blocks;
+    for (size_t b = 0; b < blocks; b++) {
+        keys[b]   = tw_kv_keys(&d->kv, layer, s->pages[b], kv);
+        values[b] = tw_kv_values(&d->kv, layer, s->pages[b], kv);
+    }
+    size_t           row = s->row + first, local = h0 - d->shard.q_heads.begin;
+    struct tw_attend a   = {
+          .q        = d->q + row * n_q * d->head_stride + local * c->head_dim,
+          .ldq      = n_q * d->head_stride,
+          .n_rows   = n,
+          .position = s->position + first,
+          .n_heads  = h1 - h0,
+          .head_dim = c->head_dim,
+          .scale    = d->score_scale,
+          .k_blocks = keys,
+          .v_blocks = values,
+          .z        = d->z + (row * n_q + local) * c->head_dim,
+          .ldz      = n_q * c->head_dim,
+          .scratch  = scratch + tw_round_up(2 * blocks * sizeof(void *), 64),
+    };
+    (d->kv.dtype == TW_DTYPE_BF16 ? d->kernels->attend_bf16 : d->kernels->attend_f32)(&a);
+}
+
+/* Tasks are (segment, KV head, tile of rows), numbered in that order; a segment's last tiles see the most
+ * keys and come first. */
+static void attend(const struct run *r, size_t layer)
+{
+    struct tw_device *d    = r->d;
+    size_t            n_kv = tw_range_size(d->shard.kv_heads);
+    size_t            base = 0, task = atomic_fetch_add_explicit(&d->next_attend, 1, memory_order_relaxed);
+    for (size_t i = 0; i < r->n_segments; i++) {
+        const struct tw_segment *s     = &r->segments[i];
+        size_t                   tiles = tw_ceil_div(s->n_rows, TW_ATTEND_ROWS);
+        while (task - base < tiles * n_kv) {
+            size_t tile  = tiles - 1 - (task - base) / n_kv;
+            size_t first = tile * TW_ATTEND_ROWS;
+            attend_rows(r, layer, s, first, tw_min_size(TW_ATTEND_ROWS, s->n_rows - first), (task - base) % n_kv);
+            task = atomic_fetch_add_explicit(&d->next_attend, 1, memory_order_relaxed);
+        }
+        base += tiles * n_kv;
+    }
+}
+
+static void keep_z(const struct run *r, size_t layer)
+{
+    const struct tw_device  *d    = r->d;
+    const struct tw_capture *site = capture_of(r, TW_SITE_Z, layer);
+    size_t dim = d->model->config.head_dim, n = tw_range_size(d->shard.q_heads) * dim, begin, end;
+    tw_split(r->n_rows, r->thread, r->n_threads, &begin, &end);
+    for (size_t row = begin; site != NULL && row < end; row++) {
+        keep(site, row, d->shard.q_heads.begin * dim, d->z + row * n, n);
+    }
+}
+
+/* ---- the MLP when its middle is captured ---- */
+
+static void middle_apart(const struct run *r, size_t layer)
+{
+    struct tw_device *d = r->d;
+    size_t            n = tw_range_size(d->shard.intermediate), column = d->shard.intermediate.begin;
+    const struct tw_capture *pre    = capture_of(r, TW_SITE_MLP_PRE, layer);
+    const struct tw_capture *linear = capture_of(r, TW_SITE_MLP_PRE_LINEAR, layer);
+    const struct tw_capture *post   = capture_of(r, TW_SITE_MLP_POST, layer);
+    size_t                   tile = d->kernels->tile_rows, begin, end;
+    tw_split(tw_row_blocks(r->n_rows, tile), r->thread, r->n_threads, &begin, &end);
+    for (size_t b = begin; n > 0 && b < end; b++) {
+        struct tw_row_block block = tw_row_block(r->n_rows, tile, b);
+        for (size_t row = block.begin; row < block.begin + block.rows; row++) {
+            float *gate = d->gate + row * n, *up = d->up + row * n;
+            keep(pre, row, column, gate, n);
+            keep(linear, row, column, up, n);
+            d->kernels->swiglu(gate, gate, up, n);
+            keep(post, row, column, gate, n);
+        }
+        pack_fn(r)(block_at(d->packed_mid, block.begin, n), d->gate + block.begin * n, n, block.rows, n);
+    }
+}
+
+static bool middle_captured(const struct run *r, size_t layer)
+{
+    return capture_of(r, TW_SITE_MLP_PRE, layer) != NULL ||
+           capture_of(r, TW_SITE_MLP_PRE_LINEAR, layer) != NULL || capture_of(r, TW_SITE_MLP_POST, layer) != NULL;
+}
+
+/* ---- one layer ---- */
+
+static void set_qkv(struct run *r, const struct tw_layer *l)
+{
+    struct tw_device *d = r->d;
+    struct tw_range   q = d->shard.q_heads, kv = d->shard.kv_heads;
+    size_t            per_head = l->q.group_panels;
+    size_t            n_q = tw_range_size(q) * d->head_stride, n_kv = tw_range_size(kv) * d->head_stride;
+    set_columns(r, TW_MATMUL_Q, &l->q, d->packed_in, q.begin * per_head, n_q, d->q, n_q);
+    set_columns(r, TW_MATMUL_K, &l->k, d->packed_in, kv.begin * per_head, n_kv, d->k, n_kv);
+    set_columns(r, TW_MATMUL_V, &l->v, d->packed_in, kv.begin * per_head, n_kv, d->v, n_kv);
+}
+
+static void set_mlp(struct run *r, const struct tw_layer *l, bool apart, bool keep_sum)
+{
+    struct tw_device *d = r->d;
+    struct tw_range   c = d->shard.intermediate;
+    size_t            n = tw_range_size(c), panel = c.begin / TW_PANEL;
+    if (apart) {
+        set_columns(r, TW_MATMUL_GATE, &l->gate, d->packed_in, panel, n, d->gate, n);
+        set_columns(r, TW_MATMUL_UP, &l->up, d->packed_in, panel, n, d->up, n);
+    } else {
+        struct tw_matmul *mm = &d->matmul[TW_MATMUL_GATE_UP];
+        set_columns(r, TW_MATMUL_GATE_UP, &l->gate, d->packed_in, panel, n, NULL, 0);
+        mm->w2         = panels_at(d->model, &l->up, panel, 0);
+        mm->epilogue   = TW_EPILOGUE_SWIGLU;
+        mm->packed_out = d->packed_mid;
+    }
+    set_rows(r, TW_MATMUL_DOWN, &l->down, d->packed_mid, c.begin, n, d->leaf_end[1], keep_sum);
+}
+
+/* In the last layer only the rows whose logits are wanted go on, unless someone looks at the others: their
+ * keys and values are stored by now, and nothing else of them is used. */
+static void narrow(struct run *r)
+{
+    struct tw_device     *d    = r->d;
+    const struct tw_step *step = r->step;
+    size_t hidden = d->model->config.hidden, n_q = tw_range_size(d->shard.q_heads) * d->head_stride;
+    if (step->n_captures > 0 || step->n_logit_rows == r->n_rows) {
+        return;
+    }
+    if (r->thread == 0) {
+        for (size_t i = 0; i < step->n_logit_rows; i++) {
+            size_t                   row = step->logit_rows[i];
+            const struct tw_segment *s   = &r->segments[step->row_segment[row]];
+            d->narrow[i] = (struct tw_segment){i, 1, s->position + row - s->row, s->pages};
+            if (row != i) {
+                memcpy(d->x + i * hidden, d->x + row * hidden, hidden * sizeof(float));
+                memcpy(d->q + i * n_q, d->q + row * n_q, n_q * sizeof(float));
+            }
+        }
+    }
+    r->n_rows     = step->n_logit_rows;
+    r->segments   = d->narrow;
+    r->n_segments = step->n_logit_rows;
+    r->narrowed   = true;
+    meet(r);
+}
+
+static trawl_status attention_half(struct run *r, size_t layer)
+{
+    struct tw_device      *d = r->d;
+    const struct tw_layer *l = &d->model->layers[layer];
+    size_t heads = tw_range_size(d->shard.q_heads) * d->model->config.head_dim;
+
+    struct norm_stage s = {
+        .has_sum    = layer > 0,
+        .sum_layer  = layer > 0 ? layer - 1 : 0,
+        .sum_of_mlp = true,
+        .weight     = l->input_norm,
+        .before     = capture_of(r, TW_SITE_RESID_PRE, layer),
+        .before2    = layer > 0 ? capture_of(r, TW_SITE_RESID_POST, layer - 1) : NULL,
+    };
+    normalise(r, &s);
+    if (r->thread == 0) {
+        set_qkv(r, l);
+        atomic_store_explicit(&d->next_attend, 0, memory_order_relaxed);
+    }
+    meet(r);
+    matmul(r, TW_MATMUL_Q);
+    matmul(r, TW_MATMUL_K);
+    matmul(r, TW_MATMUL_V);
+    meet(r);
+    rotate_and_store(r, layer);
+    meet(r);
+    if (layer + 1 == d->model->config.n_layers) {
+        narrow(r);
+    }
+    attend(r, layer);
+    if (r->thread == 0) {
+        set_rows(r, TW_MATMUL_O, &l->o, d->packed_in, d->shard.q_heads.begin * d->model->config.head_dim, heads,
+                 d->leaf_end[0], capture_of(r, TW_SITE_ATTN_OUT, layer) != NULL);
+    }
+    meet(r);
+    keep_z(r, layer);
+    pack_rows(r, d->packed_in, d->z, heads, heads);
+    meet(r);
+    matmul(r, TW_MATMUL_O);
+    return exchange(r, heads > 0);
+}
+
+static trawl_status mlp_half(struct run *r, size_t layer)
+{
+    struct tw_device      *d     = r->d;
+    const struct tw_layer *l     = &d->model->layers[layer];
+    bool                   apart = middle_captured(r, layer);
+
+    struct norm_stage s = {
+        .has_sum   = true,
+        .sum_layer = layer,
+        .weight    = l->post_norm,
+        .before    = capture_of(r, TW_SITE_RESID_MID, layer),
+    };
+    normalise(r, &s);
+    if (r->thread == 0) {
+        set_mlp(r, l, apart, capture_of(r, TW_SITE_MLP_OUT, layer) != NULL);
+    }
+    meet(r);
+    if (apart) {
+        matmul(r, TW_MATMUL_GATE);
+        matmul(r, TW_MATMUL_UP);
+        meet(r);
+        middle_apart(r, layer);
+    } else {
+        matmul(r, TW_MATMUL_GATE_UP);
+    }
+    meet(r);
+    matmul(r, TW_MATMUL_DOWN);
+    return exchange(r, tw_range_size(d->shard.intermediate) > 0);
+}
+
+/* ---- after the last layer ---- */
+
+/* Complete the residual rows, then the final norm of the rows that someone wants. */
+static void finish_rows(const struct run *r)
+{
+    struct tw_device *d      = r->d;
+    size_t            hidden = d->model->config.hidden, last = d->model->config.n_layers - 1, begin, end;
+    const struct tw_capture *post = capture_of(r, TW_SITE_RESID_POST, last);
+    const struct tw_capture *norm = capture_of(r, TW_SITE_FINAL_NORM, 0);
+    float                   *row_scratch = (float *)scratch_of(r);
+    tw_split(r->n_rows, r->thread, r->n_threads, &begin, &end);
+    if (begin < end) {
+        finish_sum(r, last, true, begin, end);
+    }
+    for (size_t row = begin; row < end; row++) {
+        const float *x = d->x + row * hidden;
+        keep_replicated(r, post, row, x);
+        if (norm != NULL) {
+            d->kernels->rmsnorm(row_scratch, x, d->model->final_norm, hidden, d->model->config.rms_eps);
+            keep_replicated(r, norm, row, row_scratch);
+        }
+    }
+}
+
+static void head(struct run *r)
+{
+    struct tw_device     *d      = r->d;
+    const struct tw_step *step   = r->step;
+    size_t                hidden = d->model->config.hidden, tile = d->kernels->tile_rows, begin, end;
+    size_t                n      = step->n_logit_rows;
+    float                *rows   = (float *)scratch_of(r);
+    tw_split(tw_row_blocks(n, tile), r->thread, r->n_threads, &begin, &end);
+    for (size_t b = begin; b < end; b++) {
+        struct tw_row_block block = tw_row_block(n, tile, b);
+        for (size_t i = 0; i < block.rows; i++) {
+            size_t row = r->narrowed ? block.begin + i : step->logit_rows[block.begin + i];
+            d->kernels->rmsnorm(rows + i * hidden, d->x + row * hidden, d->model->final_norm, hidden,
+                                d->model->config.rms_eps);
+        }
+        pack_fn(r)(block_at(d->packed_in, block.begin, hidden), rows, hidden, block.rows, hidden);
+    }
+    r->n_rows = n;
+    if (r->thread == 0) {
+        struct tw_range vocab = d->shard.vocab;
+        set_columns(r, TW_MATMUL_HEAD, &d->model->head, d->packed_in, vocab.begin / TW_PANEL, tw_range_size(vocab),
+                    step->logits + vocab.begin, d->model->config.vocab);
+    }
+    meet(r);
+    matmul(r, TW_MATMUL_HEAD);
+}
+
+trawl_status tw_device_forward(struct tw_device *d, const struct tw_step *step, int thread)
+{
+    struct run r = {
+        .d          = d,
+        .step       = step,
+        .thread     = thread,
+        .n_threads  = d->config.n_threads,
+        .n_rows     = step->n_rows,
+        .segments   = step->segments,
+        .n_segments = step->n_segments,
+    };
+    embed(&r);
+    meet(&r); /* blocks of rows are split differently from here on */
+    for (size_t layer = 0; layer < d->model->config.n_layers; layer++) {
+        TW_TRY(attention_half(&r, layer));
+        if (r.narrowed && r.n_rows == 0) {
+            /* A chunk in the middle of a prompt: its keys and values are stored, nothing else is wanted. */
+            return TRAWL_OK;
+        }
+        TW_TRY(mlp_half(&r, layer));
+    }
+    finish_rows(&r);
+    if (step->n_logit_rows > 0) {
+        meet(&r);
+        head(&r);
+    }
+    meet(&r);
+    return TRAWL_OK;
+}

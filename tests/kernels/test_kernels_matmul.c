@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* Matmul: every level against the scalar twin bit for bit, and the scalar twin against a double loop. */
+#include "kernels/kernels_check.h"
+
+enum kind { F32_F32, F32_BF16, BF16, KINDS };
+
+static const char *const kind_names[KINDS] = {"matmul_f32_f32", "matmul_f32_bf16", "matmul_bf16"};
+
+struct problem {
+    enum kind           kind;
+    size_t              m, k, n, ldy, before, after; /* inputs of the weight before and after those of the call */
+    int                 n_leaves, n_threads;
+    uint32_t            leaf_end[TW_MAX_LEAVES];
+    enum tw_epilogue    epilogue;
+    bool                has_bias;
+    struct check_buffer x, w, w2, bias, y;
+};
+
+static struct check_buffer random_weight(struct check_random *r, const struct problem *p, enum check_values mode)
+{
+    const size_t        k = p->before + p->k + p->after;
+    const enum tw_dtype to = p->kind == F32_F32 ? TW_DTYPE_F32 : TW_DTYPE_BF16;
+    struct check_buffer w  = check_floats(r, p->n * k, mode);
+    struct check_buffer b =
+        check_alloc((p->n + TW_PANEL - 1) / TW_PANEL * tw_panel_elements(k) * tw_dtype_bytes(to));
+    tw_pack_weight(b.p, to, w.p, TW_DTYPE_F32, k, p->n, k);
+    check_free(&w);
+    return b;
+}
+
+static struct problem random_problem(struct check_random *r)
+{
+    struct problem    p    = {.kind = (enum kind)(check_next(r) % KINDS)};
+    enum check_values mode = (enum check_values)(check_next(r) % CHECK_VALUES);
+    p.m                    = check_size(r, 1, 40);
+    p.k                    = check_size(r, 1, check_next(r) % 4 == 0 ? 400 : 80);
+    p.n                    = check_size(r, 1, 150);
+    p.ldy                  = p.n + check_next(r) % 5;
+    p.before               = check_next(r) % 3 == 0 ? 2 * check_size(r, 1, 20) : 0;
+    p.after                = p.k % 2 == 0 && check_next(r) % 3 == 0 ? check_size(r, 1, 9) : 0;
+    p.n_leaves             = 1 << check_next(r) % 6;
+    p.n_threads            = (int)check_size(r, 1, 3);
+    p.epilogue             = (enum tw_epilogue)(check_next(r) % 3);
+    p.has_bias             = p.epilogue != TW_EPILOGUE_SWIGLU && check_next(r) % 2 != 0;
+    uint32_t end           = 0;
+    for (int i = 0; i < p.n_leaves; i++) {
+        end += check_next(r) % 3 == 0 ? 0 : 2 * (uint32_t)check_size(r, 0, p.k / (size_t)p.n_leaves);
+        p.leaf_end[i] = end < p.k ? end : (uint32_t)(p.k & ~(size_t)1);
+    }
+    p.leaf_end[p.n_leaves - 1] = (uint32_t)p.k;
+    p.x                        = check_floats(r, p.m * p.k, mode);
+    p.w                        = random_weight(r, &p, mode);
+    p.w2                       = random_weight(r, &p, mode);
+    p.bias                     = check_floats(r, p.n, mode);
+    p.y                        = check_floats(r, (p.m - 1) * p.ldy + p.n, mode);
+    return p;
+}
+
+static void free_problem(struct problem *p)
+{
+    check_free(&p->x);
+    check_free(&p->w);
+    check_free(&p->w2);
+    check_free(&p->bias);
+    check_free(&p->y);
+}
+
+struct call {
+    tw_matmul_fn     *fn;
+    struct tw_matmul *mm;
+    int               thread, n_threads;
+};
+
+static void *call_thread(void *arg)
+{
+    struct call *c = arg;
+    tw_float_mode_compute();
+    c->fn(c->mm, c->thread, c->n_threads);
+    return NULL;
+}
+
+static void run_matmul(tw_matmul_fn *fn, struct tw_matmul *mm, int n_threads)
+{
+    pthread_t   threads[4];
+    struct call calls[4];
+    for (int t = 1; t < n_threads; t++) {
+        calls[t] = (struct call){fn, mm, t, n_threads};
+        assert_int_equal(pthread_create(&threads[t], NULL, call_thread, &calls[t]), 0);
+    }
+    fn(mm, 0, n_threads);
+    for (int t = 1; t < n_threads; t++) {
+        (void)pthread_join(threads[t], NULL);
+    }
+}
+
+static tw_matmul_fn *matmul_of(const struct tw_kernels *k, enum kind kind)
+{
+    return kind == F32_F32 ? k->matmul_f32_f32 : kind == F32_BF16 ? k->matmul_f32_bf16 : k->matmul_bf16;
+}
+
+static struct check_buffer pack(const struct tw_kernels *k, enum kind kind, const float *x, size_t m, size_t n_inputs)
+{
+    struct check_buffer b = check_alloc(tw_packed_rows_bytes(m, n_inputs));
+    for (size_t i = 0; i < tw_row_blocks(m, k->tile_rows); i++) {
+        struct tw_row_block block = tw_row_block(m, k->tile_rows, i);
+        (kind == BF16 ? k->pack_bf16 : k->pack_f32)((char *)b.p + 4 * block.begin * tw_packed_k(n_inputs),
+                                                    x + block.begin * n_inputs, n_inputs, block.rows, n_inputs);
+    }
+    return b;
+}
+
+/* What packed rows hold, by a matmul with the identity. */
+static void unpack(const struct tw_kernels *k, enum kind kind, const void *rows, size_t m, size_t n, float *y)
+{
+    const enum tw_dtype to       = kind == F32_F32 ? TW_DTYPE_F32 : TW_DTYPE_BF16;
+    const uint32_t      leaf_end = (uint32_t)n;
+    float              *identity = calloc(n * n, sizeof *identity);
+    for (size_t i = 0; i < n; i++) {
+        identity[i * n + i] = 1.0f;
+    }
+    void *w = malloc((n + TW_PANEL - 1) / TW_PANEL * tw_panel_elements(n) * 4);
+    tw_pack_weight(w, to, identity, TW_DTYPE_F32, n, n, n);
+    struct tw_matmul mm = {.rows = rows, .m = m, .k = n, .w = w, .panel_stride = tw_panel_elements(n), .n = n,
+                           .n_leaves = 1, .leaf_end = &leaf_end, .epilogue = TW_EPILOGUE_STORE, .y = y, .ldy = n};
+    matmul_of(k, kind)(&mm, 0, 1);
+    free(w);
+    free(identity);
+}
+
+/* The result of a problem at one level; for SwiGLU [m, n] as the next matmul sees it. */
+static float *solve(const struct tw_kernels *k, const struct problem *p, int n_threads)
+{
+    const size_t        size   = (p->m - 1) * p->ldy + p->n;
+    const size_t        inputs = p->before + p->k + p->after;
+    const size_t        skip   = p->before * TW_PANEL * (p->kind == F32_F32 ? 4 : 2);
+    struct check_buffer rows   = pack(k, p->kind, p->x.p, p->m, p->k);
+    struct check_buffer y      = check_alloc(size * sizeof(float));
+    struct check_buffer z      = check_alloc(tw_packed_rows_bytes(p->m, p->n));
+    memcpy(y.p, p->y.p, size * sizeof(float));
+    struct tw_matmul mm = {.rows = rows.p, .m = p->m, .k = p->k, .w = (char *)p->w.p + skip, .w2 = (char *)p->w2.p + skip,
+                           .panel_stride = tw_panel_elements(inputs), .n = p->n, .n_leaves = p->n_leaves,
+                           .leaf_end = p->leaf_end, .bias = p->has_bias ? p->bias.p : NULL, .epilogue = p->epilogue,
+                           .y = y.p, .ldy = p->ldy, .packed_out = z.p};
+    run_matmul(matmul_of(k, p->kind), &mm, n_threads);
+    float *out = malloc(p->m * p->ldy * sizeof *out);
+    if (p->epilogue == TW_EPILOGUE_SWIGLU) {
+        unpack(k, p->kind, z.p, p->m, p->n, out);
+    } else {
+        memcpy(out, y.p, size * sizeof(float));
+    }
+    check_free(&rows);
+    check_free(&y);
+    check_free(&z);
+    return out;
+}
+
+static void every_level_gives_the_scalar_bits(void **state)
+{
+    (void)state;
+    struct tw_kernels   k[4];
+    const int           n_levels = check_levels(k);
+    struct check_random r        = check_seed("matmul");
+    for (int i = 0; i < 600; i++) {
+        struct problem p    = random_problem(&r);
+        float         *want = solve(&k[0], &p, 1);
+        const size_t   size = p.epilogue == TW_EPILOGUE_SWIGLU ? p.m * p.n : (p.m - 1) * p.ldy + p.n;
+        for (int level = 0; level < n_levels; level++) {
+            float *got = solve(&k[level], &p, p.n_threads);
+            assert_floats_same(want, got, size, "case %d, %s, %s: m %zu k %zu n %zu leaves %d epilogue %d", i,
+                               k[level].isa, kind_names[p.kind], p.m, p.k, p.n, p.n_leaves, (int)p.epilogue);
+            free(got);
+        }
+        free(want);
+        free_problem(&p);
+    }
+}
+
+/* Rows do not know their neighbours: any batch gives the bits of a batch of one. */
+static void a_row_is_the_same_in_any_batch(void **state)
+{
+    (void)state;
+    struct tw_kernels   k[4];
+    const int           n_levels = check_levels(k);
+    struct check_random r        = check_seed("batch");
+    for (int i = 0; i < 40; i++) {
+        struct problem p = random_problem(&r);
+        p.epilogue       = TW_EPILOGUE_STORE;
+        p.has_bias       = false;
+        for (int level = 1; level < n_levels; level++) {
+            float *all = solve(&k[level], &p, p.n_threads);
+            for (size_t row = 0; row < p.m; row += 1 + p.m / 4) {
+                struct problem one = p;
+                one.m              = 1;
+                one.x.p            = (float *)p.x.p + row * p.k;
+                float *alone       = solve(&k[level], &one, 1);
+                assert_floats_same(alone, all + row * p.ldy, p.n, "case %d, %s, row %zu", i, k[level].isa, row);
+                free(alone);
+            }
+            free(all);
+        }
+        free_problem(&p);
+    }
+}
+
+/* The scalar twin against the plain sum in f64. */
+static void scalar_agrees_with_a_double_loop(void **state)
+{
+    (void)state;
+    struct tw_kernels   k[4];
+    struct check_random r = check_seed("double");
+    (void)check_levels(k);
+    for (int i = 0; i < 20; i++) {
+        const size_t   m = check_size(&r, 1, 9), n = check_size(&r, 1, 40), inputs = check_size(&r, 1, 300);
+        const uint32_t leaf_end[4] = {(uint32_t)(inputs / 4 * 2), (uint32_t)(inputs / 4 * 2), (uint32_t)(inputs & ~(size_t)1),
+                                      (uint32_t)inputs};
+        struct check_buffer x = check_floats(&r, m * inputs, CHECK_PLAIN), w = check_floats(&r, n * inputs, CHECK_PLAIN);
+        struct check_buffer rows   = pack(&k[0], F32_F32, x.p, m, inputs);
+        void               *panels = malloc((n + TW_PANEL - 1) / TW_PANEL * tw_panel_elements(inputs) * 4);
+        float              *y      = malloc(m * n * sizeof *y);
+        tw_pack_weight(panels, TW_DTYPE_F32, w.p, TW_DTYPE_F32, inputs, n, inputs);
+        struct tw_matmul mm = {.rows = rows.p, .m = m, .k = inputs, .w = panels, .panel_stride = tw_panel_elements(inputs),
+                               .n = n, .n_leaves = 4, .leaf_end = leaf_end, .epilogue = TW_EPILOGUE_STORE, .y = y, .ldy = n};
+        k[0].matmul_f32_f32(&mm, 0, 1);
+        for (size_t row = 0; row < m; row++) {
+            for (size_t c = 0; c < n; c++) {
+                double sum = 0.0, size = 0.0;
+                for (size_t j = 0; j < inputs; j++) {
+                    double product = (double)((float *)x.p)[row * inputs + j] * (double)((float *)w.p)[c * inputs + j];
+                    sum += product;
+                    size += fabs(product);
+                }
+                double error = fabs(sum - (double)y[row * n + c]);
+                if (!(error <= (double)inputs * 0x1p-24 * size)) {
+                    fail_msg("row %zu column %zu: %.9g, not %.9g", row, c, (double)y[row * n + c], sum);
+                }
+            }
+        }
+        free(y);
+        free(panels);
+        check_free(&rows);
+        check_free(&x);
+        check_free(&w);
+    }
+}
+
+/* bf16 rounding of rows and weights: exactly tw_bf16_from_f32. */
+static void bf16_rows_are_rounded_to_nearest_even(void **state)
+{
+    (void)state;
+    struct tw_kernels   k[4];
+    const int           n_levels = check_levels(k);
+    struct check_random r        = check_seed("rounding");
+    for (int i = 0; i < 30; i++) {
+        const size_t        m = check_size(&r, 1, 20), n = check_size(&r, 1, 70);
+        struct check_buffer x = check_alloc(m * n * sizeof(float));
+        float              *want = malloc(m * n * sizeof *want), *got = malloc(m * n * sizeof *got);
+        for (size_t j = 0; j < m * n; j++) {
+            uint32_t bits = (uint32_t)check_next(&r);
+            bits          = (bits >> 23 & 0xFF) == 0xFF ? bits & 0xBFFFFFFF : bits;
+            if (check_next(&r) % 3 == 0) {
+                bits = (bits & 0xFFFF0000) | 0x8000; /* ties */
+            }
+            ((float *)x.p)[j] = tw_f32_from_bits(bits);
+            /* the matmul that shows the rounded value flushes it and forgets the sign of zero */
+            want[j] = 0.0f + tw_bf16_to_f32(tw_bf16_from_f32(tw_f32_from_bits(bits)));
+        }
+        for (int level = 0; level < n_levels; level++) {
+            struct check_buffer rows = pack(&k[level], BF16, x.p, m, n);
+            unpack(&k[level], BF16, rows.p, m, n, got);
+            assert_floats_same(want, got, m * n, "%s, m %zu n %zu", k[level].isa, m, n);
+            check_free(&rows);
+        }
+        free(want);
+        free(got);
+        check_free(&x);
+    }
+}
+
+/* Element by element as kernels.h describes the layout, from every type. */
+static void weights_are_packed_by_panel_pair_column(void **state)
+{
+    (void)state;
+    struct check_random r = check_seed("weights");
+    for (int i = 0; i < 60; i++) {
+        const enum tw_dtype from = (enum tw_dtype[]){TW_DTYPE_F32, TW_DTYPE_F16, TW_DTYPE_BF16}[i % 3];
+        const enum tw_dtype to   = i / 3 % 2 == 0 ? TW_DTYPE_BF16 : TW_DTYPE_F32;
+        const size_t        n = check_size(&r, 1, 50), k = check_size(&r, 1, 50), ld = k + check_next(&r) % 3;
+        const size_t        elements = (n + TW_PANEL - 1) / TW_PANEL * tw_panel_elements(k);
+        struct check_buffer w        = check_alloc(((n - 1) * ld + k) * tw_dtype_bytes(from));
+        struct check_buffer p        = check_alloc(elements * tw_dtype_bytes(to));
+        for (size_t j = 0; j < (n - 1) * ld + k; j++) {
+            float x = check_float(&r, CHECK_PLAIN);
+            if (from == TW_DTYPE_F32) {
+                ((float *)w.p)[j] = x;
+            } else {
+                ((uint16_t *)w.p)[j] = from == TW_DTYPE_F16 ? tw_f16_from_f32(x) : tw_bf16_from_f32(x);
+            }
+        }
+        tw_pack_weight(p.p, to, w.p, from, ld, n, k);
+        for (size_t at = 0; at < elements; at++) {
+            const size_t column = at / tw_panel_elements(k) * TW_PANEL + at / 2 % TW_PANEL;
+            const size_t input  = at % tw_panel_elements(k) / (2 * TW_PANEL) * 2 + at % 2;
+            float        want   = 0.0f;
+            if (column < n && input < k) {
+                const size_t j = column * ld + input;
+                want           = from == TW_DTYPE_F32   ? ((float *)w.p)[j]
+                                 : from == TW_DTYPE_F16 ? tw_f16_to_f32(((uint16_t *)w.p)[j])
+                                                        : tw_bf16_to_f32(((uint16_t *)w.p)[j]);
+            }
+            if (to == TW_DTYPE_BF16) {
+                assert_int_equal(((uint16_t *)p.p)[at], tw_bf16_from_f32(want));
+            } else {
+                assert_int_equal(tw_f32_bits(((float *)p.p)[at]), tw_f32_bits(want));
+            }
+        }
+        check_free(&w);
+        check_free(&p);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_level_gives_the_scalar_bits),
+        cmocka_unit_test(a_row_is_the_same_in_any_batch),
+        cmocka_unit_test(scalar_agrees_with_a_double_loop),
+        cmocka_unit_test(bf16_rows_are_rounded_to_nearest_even),
+        cmocka_unit_test(weights_are_packed_by_panel_pair_column),
+    };
+    return cmocka_run_group_tests(tests, check_mode, NULL);
+}
