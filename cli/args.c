@@ -213,13 +213,13 @@ static trawl_status check_complete(const struct cli_args *args, struct trawl_err
 static trawl_status parse_words(struct cli_args *args, struct cursor *c, struct trawl_error *err)
 {
     while (c->at < c->argc) {
-        const char *word = c->argv[c->at];
-        struct option_word w;
-        if (c->only_operands || !(strcmp(word, "--") == 0 || read_option_word(args->command, word, &w))) {
-            TW_TRY(take_operand(args, c, err));
-        } else if (strcmp(word, "--") == 0) {
+        struct option_word w = {0};
+        const char *word     = c->argv[c->at];
+        if (!c->only_operands && strcmp(word, "--") == 0) {
             c->only_operands = true;
             c->at++;
+        } else if (c->only_operands || !read_option_word(args->command, word, &w)) {
+            TW_TRY(take_operand(args, c, err));
         } else if (!w.option) {
             return fail_unknown(args->command, word, &w, err);
         } else {

@@ -7,12 +7,16 @@
 
 /* Order is the order of `trawl --help`. A command of the table that is not here does not exist for users. */
 static const struct cli_entry entries[] = {
+    {&cli_arc_run, cmd_arc_run},
     {&cli_arc_transform, cmd_arc_transform},
     {&cli_arc_vote, cmd_arc_vote},
     {&cli_arc_score, cmd_arc_score},
     {&cli_arc_report, cmd_arc_report},
     {&cli_generate, cmd_generate},
     {&cli_trace, cmd_trace},
+    {&cli_bench, cmd_bench},
+    {&cli_plan, cmd_plan},
+    {&cli_shard, cmd_shard},
     {&cli_tokenize, cmd_tokenize},
     {&cli_info, cmd_info},
     {&cli_help, cmd_help},

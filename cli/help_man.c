@@ -62,10 +62,11 @@ static trawl_status put_paragraphs(struct tw_str *out, const char *text, struct 
     return tw_str_putc(out, '\n', err);
 }
 
-static trawl_status put_upper(struct tw_str *out, const char *name, struct trawl_error *err)
+/* In capitals, blanks as `blank`. */
+static trawl_status put_upper(struct tw_str *out, const char *name, char blank, struct trawl_error *err)
 {
     for (const char *p = name; *p; p++) {
-        TW_TRY(tw_str_putc(out, (char)(*p == ' ' ? '-' : toupper((unsigned char)*p)), err));
+        TW_TRY(tw_str_putc(out, (char)(*p == ' ' ? blank : toupper((unsigned char)*p)), err));
     }
     return TRAWL_OK;
 }
@@ -86,7 +87,7 @@ static trawl_status put_head(struct tw_str *out, const char *command, const char
     TW_TRY(tw_str_puts(out, ".TH TRAWL", err));
     if (command) {
         TW_TRY(tw_str_putc(out, '-', err));
-        TW_TRY(put_upper(out, command, err));
+        TW_TRY(put_upper(out, command, '-', err));
     }
     TW_TRY(tw_str_printf(out, err, " 1 \"\" \"trawl %s\" \"User commands\"\n.nh\n.ad l\n.SH NAME\n",
                          cli_version()));
@@ -182,6 +183,33 @@ static trawl_status put_exit_codes(struct tw_str *out, struct trawl_error *err)
         err);
 }
 
+static trawl_status put_operand(struct tw_str *out, const struct cli_operand *operand,
+                                struct trawl_error *err)
+{
+    bool listed = operand->choices && operand->choices[0] != '@';
+    if (operand->max == 0) {
+        return TRAWL_OK;
+    }
+    TW_TRY(tw_str_printf(out, err, ".TP\n.I %s\n", operand->value));
+    TW_TRY(put(out, operand->help, err));
+    TW_TRY(tw_str_puts(out, listed ? ": " : "", err));
+    TW_TRY(put(out, listed ? operand->choices : "", err));
+    return tw_str_puts(out, ".\n", err);
+}
+
+static trawl_status put_examples(struct tw_str *out, const struct cli_command *command,
+                                 struct trawl_error *err)
+{
+    for (size_t i = 0; command->examples[i].command; i++) {
+        TW_TRY(tw_str_puts(out, i == 0 ? ".SH EXAMPLES\n" : ".PP\n", err));
+        TW_TRY(put(out, command->examples[i].text, err));
+        TW_TRY(tw_str_puts(out, "\n.PP\n.RS\n.nf\ntrawl ", err));
+        TW_TRY(put(out, command->examples[i].command, err));
+        TW_TRY(tw_str_puts(out, "\n.fi\n.RE\n", err));
+    }
+    return TRAWL_OK;
+}
+
 static trawl_status put_command_page(const struct cli_command *command, struct tw_str *out,
                                      struct trawl_error *err)
 {
@@ -194,34 +222,17 @@ static trawl_status put_command_page(const struct cli_command *command, struct t
     if (command->text) {
         TW_TRY(put_paragraphs(out, command->text, err));
     }
-    if (command->operand.max > 0) {
-        const struct cli_operand *operand = &command->operand;
-        bool listed                       = operand->choices && operand->choices[0] != '@';
-        TW_TRY(tw_str_printf(out, err, ".TP\n.I %s\n", operand->value));
-        TW_TRY(put(out, operand->help, err));
-        TW_TRY(tw_str_puts(out, listed ? ": " : "", err));
-        TW_TRY(put(out, listed ? operand->choices : "", err));
-        TW_TRY(tw_str_puts(out, ".\n", err));
-    }
+    TW_TRY(put_operand(out, &command->operand, err));
     for (size_t g = 0; (group = cli_command_group(command, g)) != NULL; g++) {
         TW_TRY(tw_str_puts(out, ".SH ", err));
-        TW_TRY(put_upper(out, "", err));
-        for (const char *p = group->title; *p; p++) {
-            TW_TRY(tw_str_putc(out, (char)toupper((unsigned char)*p), err));
-        }
+        TW_TRY(put_upper(out, group->title, ' ', err));
         TW_TRY(tw_str_putc(out, '\n', err));
         for (size_t i = 0; i < group->n_options; i++) {
             TW_TRY(put_option(out, &group->options[i], err));
         }
     }
     TW_TRY(put_exit_codes(out, err));
-    for (size_t i = 0; command->examples[i].command; i++) {
-        TW_TRY(tw_str_puts(out, i == 0 ? ".SH EXAMPLES\n" : ".PP\n", err));
-        TW_TRY(put(out, command->examples[i].text, err));
-        TW_TRY(tw_str_puts(out, "\n.PP\n.RS\n.nf\ntrawl ", err));
-        TW_TRY(put(out, command->examples[i].command, err));
-        TW_TRY(tw_str_puts(out, "\n.fi\n.RE\n", err));
-    }
+    TW_TRY(put_examples(out, command, err));
     return tw_str_puts(out, ".SH SEE ALSO\n.BR trawl (1)\n", err);
 }
 

@@ -9,13 +9,14 @@
 void cli_format_bytes(char *out, size_t size, uint64_t bytes)
 {
     static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    double v                         = (double)bytes;
+    double v                         = (double)bytes / 1024;
     size_t unit                      = 0;
     if (bytes < 1024) {
         (void)snprintf(out, size, "%" PRIu64 " B", bytes);
         return;
     }
-    for (v /= 1024; v >= 1023.95; v /= 1024) {
+    while (v >= 1023.95) { /* "1024.0 KiB" is 1.0 MiB */
+        v /= 1024;
         unit++;
     }
     (void)snprintf(out, size, "%.1f %s", v, units[unit]);

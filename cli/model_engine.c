@@ -7,8 +7,10 @@
 #include <sys/resource.h>
 
 #include "base/alloc.h"
+#include "base/thread.h"
 #include "cli/interrupt.h"
 #include "cli/model_folder.h"
+#include "model/model_packed.h"
 
 static void print_log(void *user, int level, const char *message)
 {
@@ -21,30 +23,52 @@ static enum trawl_dtype dtype_of(const struct cli_args *args, const char *name)
     return strcmp(cli_get_string(args, name), "float32") == 0 ? TRAWL_DTYPE_FLOAT32 : TRAWL_DTYPE_BFLOAT16;
 }
 
+/* --verify_weights: a folder without packed weights has nothing to verify, packing reads all of it anyway. */
+static trawl_status verify_packed(const char *folder, struct trawl_error *err)
+{
+    bool packed = false;
+    TW_TRY(tw_packed_present(folder, &packed, err));
+    return packed ? tw_packed_verify(folder, tw_cores_available(), NULL, err) : TRAWL_OK;
+}
+
+trawl_status cli_engine_config(const struct cli_args *args, struct trawl_engine_config *c, char **folder,
+                               struct trawl_error *err)
+{
+    struct cli_mesh mesh = cli_get_mesh(args, "mesh_shape");
+    TW_TRY(cli_model_folder(cli_get_string(args, "model_path"), folder, err));
+    if (cli_get_flag(args, "verify_weights")) {
+        trawl_status status = verify_packed(*folder, err);
+        if (status != TRAWL_OK) {
+            tw_free(*folder);
+            *folder = NULL;
+            return status;
+        }
+    }
+    trawl_engine_config_init(c);
+    c->model_path = *folder;
+    /* One process has one pool of cores and memory, which one device uses best. */
+    c->mesh_data     = mesh.automatic ? 1 : mesh.data;
+    c->mesh_model    = mesh.automatic ? 1 : mesh.model;
+    c->dtype         = dtype_of(args, "dtype");
+    c->kv_dtype_set  = cli_given(args, "kv_dtype");
+    c->kv_dtype      = c->kv_dtype_set ? dtype_of(args, "kv_dtype") : c->dtype;
+    c->threads       = (int)cli_get_int_or(args, "threads", 0);
+    c->batch_size    = (size_t)cli_get_int(args, "batch_size");
+    c->prefill_chunk = (size_t)cli_get_int(args, "prefill_chunk");
+    c->tree_leaves   = (int)cli_get_int(args, "tree_leaves");
+    c->max_model_len = (size_t)cli_get_int_or(args, "max_model_len", 0);
+    c->isa           = getenv("TRAWL_ISA");
+    c->log           = print_log;
+    c->log_level     = TRAWL_LOG_INFO;
+    return TRAWL_OK;
+}
+
 trawl_status cli_engine_open(const struct cli_args *args, trawl_engine **out, struct trawl_error *err)
 {
     struct trawl_engine_config c;
-    struct cli_mesh            mesh   = cli_get_mesh(args, "mesh_shape");
     char                      *folder = NULL;
     *out                              = NULL;
-    TW_TRY(cli_model_folder(cli_get_string(args, "model_path"), &folder, err));
-    trawl_engine_config_init(&c);
-    c.model_path = folder;
-    /* One process has one pool of cores and memory, which one device uses best. */
-    c.mesh_data     = mesh.automatic ? 1 : mesh.data;
-    c.mesh_model    = mesh.automatic ? 1 : mesh.model;
-    c.dtype         = dtype_of(args, "dtype");
-    c.kv_dtype_set  = cli_given(args, "kv_dtype");
-    c.kv_dtype      = c.kv_dtype_set ? dtype_of(args, "kv_dtype") : c.dtype;
-    c.threads       = (int)cli_get_int_or(args, "threads", 0);
-    c.batch_size    = (size_t)cli_get_int(args, "batch_size");
-    c.prefill_chunk = (size_t)cli_get_int(args, "prefill_chunk");
-    c.tree_leaves   = (int)cli_get_int(args, "tree_leaves");
-    c.max_model_len = (size_t)cli_get_int_or(args, "max_model_len", 0);
-    c.isa           = getenv("TRAWL_ISA");
-    c.log           = print_log;
-    c.log_level     = TRAWL_LOG_INFO;
-
+    TW_TRY(cli_engine_config(args, &c, &folder, err));
     trawl_status status = trawl_engine_open(&c, out, err);
     tw_free(folder);
     return status;

@@ -7,8 +7,11 @@
 #include "cli/progress.h"
 #include "trawl/trawl.h"
 
-/* Open the engine that the model options describe; TRAWL_ISA is read here. Warnings of the engine go to
- * stderr. Closed with trawl_engine_close. */
+/* What the model options describe; TRAWL_ISA is read here. Warnings of the engine go to stderr. *folder is
+ * what config->model_path points to: freed with tw_free after the engine was opened. */
+trawl_status cli_engine_config(const struct cli_args *args, struct trawl_engine_config *config, char **folder,
+                               struct trawl_error *err);
+/* Open that engine. Closed with trawl_engine_close. */
 trawl_status cli_engine_open(const struct cli_args *args, trawl_engine **out, struct trawl_error *err);
 
 /* A job's on_tick: shows progress, cancels on SIGINT and SIGTERM. `user` is a struct cli_job_ui. */

@@ -2,7 +2,7 @@
 /* The table of commands and options. It is the only place where an option exists: the parser (args.h), the
  * help texts, man pages and completions (help.h) all read it, and a test compares them.
  *
- * To add an option: one entry in options_groups.c (shared by commands), options_arc.c or options_commands.c;
+ * To add an option: one entry in options_groups.c (shared by commands) or the options_*.c of its command;
  * nothing else. To add a command: a `struct cli_command` there, a handler in cli/cmd_<name>.c and one line in
  * commands.c. A command without that line is not listed, not parsed and has no page. */
 #ifndef CLI_OPTIONS_H
@@ -91,6 +91,7 @@ extern const struct cli_group cli_common_group;
 
 /* Groups shared by commands. */
 extern const struct cli_group cli_model_group;    /* what opens a model on a mesh */
+extern const struct cli_group cli_mesh_group;     /* the same without what needs a model folder */
 extern const struct cli_group cli_sampling_group; /* how tokens are chosen */
 
 /* Walk all options of a command, groups in order, the common group last:

@@ -103,12 +103,13 @@ const struct cli_command cli_trace = {
 
 static const struct cli_option bench_options[] = {
     {.name      = "prompt",
-     .type      = CLI_INT,
+     .type      = CLI_INTS,
      .has_range = true,
      .min       = 1,
      .max       = 1048576,
      .fallback  = "512",
-     .help      = "tokens of the prefill"},
+     .help      = "tokens of the prompts whose prefill is measured",
+     .text      = "The first is also the length of the documents that are harvested."},
     {.name      = "gen",
      .type      = CLI_INT,
      .has_range = true,
@@ -123,7 +124,23 @@ static const struct cli_option bench_options[] = {
      .max       = 65536,
      .fallback  = "1,8,16,32",
      .value     = "N",
-     .help      = "numbers of sequences decoded together"},
+     .help      = "numbers of sequences decoded together, per data replica",
+     .text      = "Takes the place of --batch_size, which is refused here."},
+    {.name      = "decode_prompt",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 1,
+     .max       = 1048576,
+     .fallback  = "128",
+     .help      = "tokens of context before the decoding of a batch begins"},
+    {.name      = "context",
+     .type      = CLI_INTS,
+     .has_range = true,
+     .min       = 1,
+     .max       = 1048576,
+     .unset     = "none",
+     .value     = "N",
+     .help      = "also decode one sequence behind contexts of these lengths, for example 128,1024,4096"},
     {.name      = "runs",
      .type      = CLI_INT,
      .has_range = true,
@@ -131,65 +148,29 @@ static const struct cli_option bench_options[] = {
      .max       = 1000,
      .fallback  = "3",
      .help      = "repetitions; medians are reported"},
+    {.name = "seed",
+     .type = CLI_INT,
+     .has_range = true,
+     .min       = 0,
+     .max       = 9007199254740992.0,
+     .fallback  = "0",
+     .help      = "seed of the random token ids"},
     {.name = "json", .type = CLI_FLAG, .help = "print JSON instead of a table"},
 };
 static const struct cli_group bench_group = {"Options", bench_options, COUNT(bench_options)};
 
 const struct cli_command cli_bench = {
-    .name     = "bench",
-    .summary  = "speed of prefill, decode and harvest beside the machine's limits",
-    .text     = "Measures what memory and arithmetic units can do, then how close the model comes.",
+    .name    = "bench",
+    .summary = "speed of prefill, decode and harvest beside the machine's limits",
+    .text =
+        "Measures what memory and arithmetic units can do at most, then how close the model comes. The machine's "
+        "limits and all figures are measured in turns, so that a change of its speed hits them alike. "
+        "Prompts are random token ids: the model folder needs no tokenizer.",
     .groups   = {&bench_group, &cli_model_group},
     .examples = {{"bench --model_path Qwen2.5-0.5B --threads 2 --batch 1,8,16,32 --json",
-                  "All figures as JSON."}},
-};
-
-/* ---- plan ---- */
-
-static const struct cli_option plan_options[] = {
-    {.name      = "device_memory_gb",
-     .type      = CLI_FLOAT,
-     .has_range = true,
-     .min       = 0.001,
-     .max       = 1048576,
-     .unset     = "memory / devices",
-     .help      = "memory of one device in GiB; exit code 1 with the reason when the plan does not fit"},
-    {.name = "verify_sharding", .type = CLI_FLAG, .help = "print the PartitionSpec of each parameter"},
-    {.name = "json", .type = CLI_FLAG, .help = "print JSON instead of a table"},
-};
-static const struct cli_group plan_group = {"Options", plan_options, COUNT(plan_options)};
-
-const struct cli_command cli_plan = {
-    .name    = "plan",
-    .summary = "memory and traffic of a model on a mesh, before anything is loaded",
-    .text = "Says what each device needs for weights, keys and values, activations and scratch, whether that "
-            "fits, "
-            "and which mesh to take.",
-    .groups   = {&plan_group, &cli_model_group},
-    .examples = {{"plan --model_path Qwen2.5-7B --mesh_shape 2 4 --batch_size 32 --max_model_len 8192 "
-                  "--device_memory_gb 16",
-                  "Does it fit?"}},
-};
-
-/* ---- shard ---- */
-
-static const struct cli_option shard_options[] = {
-    {.name     = "output_dir",
-     .type     = CLI_PATH,
-     .required = true,
-     .value    = "DIR",
-     .help     = "where the packed weights go"},
-};
-static const struct cli_group shard_group = {"Options", shard_options, COUNT(shard_options)};
-
-const struct cli_command cli_shard = {
-    .name    = "shard",
-    .summary = "write packed weights that later starts map instead of packing",
-    .text =
-        "One file for each rank of the model axis. A later start with the same model, dtype and model degree "
-        "finds them through --model_path DIR.",
-    .groups   = {&shard_group, &cli_model_group},
-    .examples = {{"shard --model_path Qwen2.5-7B --mesh_shape 1 4 --output_dir packed", "Four files."}},
+                  "All figures as JSON."},
+                 {"bench --model_path Qwen2.5-0.5B --prompt 64,512,2048 --context 128,1024,4096",
+                  "More points of the curves."}},
 };
 
 /* ---- tokenize ---- */

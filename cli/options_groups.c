@@ -94,8 +94,13 @@ static const struct cli_option model_options[] = {
      .unset     = "the model's own limit",
      .help      = "longest sequence, prompt and answer together, in tokens",
      .text      = "A prompt that does not fit is refused by name, never cut."},
+    {.name = "verify_weights",
+     .type = CLI_FLAG,
+     .help = "check every checksum of packed weights (trawl shard) before using them"},
 };
 const struct cli_group cli_model_group = {"Model options", model_options, COUNT(model_options)};
+/* The same without the first and the last. */
+const struct cli_group cli_mesh_group = {"Model options", model_options + 1, COUNT(model_options) - 2};
 
 static const struct cli_option sampling_options[] = {
     {.name      = "temperature",

@@ -189,7 +189,7 @@ void tw_arc_grid_write_json(struct tw_json_writer *w, const struct tw_arc_grid *
     for (int r = 0; r < grid->rows; r++) {
         tw_json_begin_array(w);
         for (int c = 0; c < grid->cols; c++) {
-            tw_json_raw(w, "0123456789" + grid->cells[r * grid->cols + c], 1);
+            tw_json_raw(w, &"0123456789"[grid->cells[r * grid->cols + c]], 1);
         }
         tw_json_end_array(w);
     }

@@ -30,6 +30,13 @@ static void string_or_null(struct tw_json_writer *w, const char *key, const char
     }
 }
 
+/* Texts of records that other programs wrote may be absent. */
+static void text_or_empty(struct tw_json_writer *w, const char *key, const char *s, size_t n)
+{
+    tw_json_key(w, key);
+    tw_json_string_n(w, s == NULL ? "" : s, n);
+}
+
 static void write_augment(struct tw_json_writer *w, const struct tw_arc_augment *a)
 {
     tw_json_key(w, "data_augmentation_kwargs");
@@ -64,14 +71,12 @@ trawl_status tw_arc_record_write(const struct tw_arc_record *r, struct tw_str *o
     tw_json_key(&w, "task_id");
     tw_json_string(&w, r->task_id);
     write_augment(&w, &r->augment);
-    tw_json_key(&w, "prompt");
-    tw_json_string_n(&w, r->prompt, r->prompt_size);
+    text_or_empty(&w, "prompt", r->prompt, r->prompt_size);
     tw_json_key(&w, "idx");
     tw_json_int(&w, r->idx);
     tw_json_key(&w, "grid");
     tw_arc_grid_write_json(&w, &r->grid);
-    tw_json_key(&w, "response");
-    tw_json_string_n(&w, r->response, r->response_size);
+    text_or_empty(&w, "response", r->response, r->response_size);
     tw_json_key(&w, "cumulative_logprob");
     tw_json_double(&w, r->cumulative_logprob);
     tw_json_key(&w, "n_tokens");

@@ -13,7 +13,8 @@
 #include "apps/arc/arc_writer.h"
 #include "base/str.h"
 
-/* One prompt and what came of it. All strings and the grid are owned: tw_arc_record_release. */
+/* One prompt and what came of it. All strings and the grid are owned: tw_arc_record_release. prompt and
+ * response are NULL, size 0, in records of programs that do not write them. */
 struct tw_arc_record {
     char *task_id;
     struct tw_arc_augment augment;

@@ -165,8 +165,6 @@ static trawl_status on_finished(void *user, const struct tw_result *r, struct tr
         atomic_fetch_add(&job->n_finished, 1);
     }
     (void)pthread_mutex_lock(&job->lock);
-    job->prompt_tokens += r->finish == TW_FINISH_ERROR ? 0 : r->n_prompt;
-    job->generated_tokens += r->n_tokens;
     q->finished = !q->cancelled && status == TRAWL_OK;
     (void)pthread_cond_broadcast(&job->changed);
     (void)pthread_mutex_unlock(&job->lock);
@@ -177,7 +175,7 @@ static void *run_thread(void *arg)
 {
     trawl_job         *job = arg;
     struct trawl_error error = {0};
-    trawl_status       status = tw_engine_run(job->engine->engine, &job->work, job->sites, job->n_sites, NULL, &error);
+    trawl_status       status = tw_engine_run(job->engine->engine, &job->work, job->sites, job->n_sites, &error);
     (void)pthread_mutex_lock(&job->lock);
     job->run_ended  = true;
     job->run_status = status;
@@ -459,9 +457,8 @@ void trawl_job_stats(trawl_job *job, struct trawl_job_stats *stats)
         .submitted        = job->n_submitted,
         .finished         = atomic_load(&job->n_finished),
         .committed        = atomic_load(&job->n_committed),
-        .prompt_tokens    = job->prompt_tokens,
-        .generated_tokens = job->generated_tokens,
     };
+    tw_engine_progress(job->engine->engine, &stats->prompt_tokens, &stats->generated_tokens);
     (void)pthread_mutex_unlock(&job->lock);
 }
 

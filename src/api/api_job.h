@@ -56,7 +56,6 @@ struct trawl_job {
     bool                    input_ended, run_ended;
     trawl_status            run_status;
     struct trawl_error      run_error;
-    uint64_t                prompt_tokens, generated_tokens;
 
     atomic_bool    cancelled;
     _Atomic uint64_t n_finished, n_committed;

@@ -146,6 +146,12 @@ struct tw_engine_memory tw_engine_memory(const struct tw_engine *e)
     return m;
 }
 
+void tw_engine_progress(const struct tw_engine *e, uint64_t *prompt_tokens, uint64_t *generated_tokens)
+{
+    *prompt_tokens    = atomic_load_explicit(&e->prompt_tokens, memory_order_relaxed);
+    *generated_tokens = atomic_load_explicit(&e->generated_tokens, memory_order_relaxed);
+}
+
 void tw_engine_cancel(struct tw_engine *e)
 {
     atomic_store(&e->cancelled, true);
@@ -162,17 +168,9 @@ static void *replica_thread(void *arg)
     return NULL;
 }
 
-static void add_stats(struct tw_engine_stats *to, const struct tw_engine_stats *from)
-{
-    to->steps += from->steps;
-    to->prompt_tokens += from->prompt_tokens;
-    to->generated_tokens += from->generated_tokens;
-    to->requests += from->requests;
-}
-
 /* Replica 0 runs on the caller's thread. A replica that fails tells the others through e->failed; its
  * error is the run's. */
-static trawl_status run_replicas(struct tw_engine *e, struct tw_engine_stats *stats, struct trawl_error *err)
+static trawl_status run_replicas(struct tw_engine *e, struct trawl_error *err)
 {
     int        n       = e->config.mesh.data, started = 1;
     pthread_t *threads = NULL;
@@ -193,9 +191,6 @@ static trawl_status run_replicas(struct tw_engine *e, struct tw_engine_stats *st
     tw_free(threads);
     for (int i = 0; i < n; i++) {
         const struct tw_replica *r = &e->replicas[i];
-        if (stats != NULL) {
-            add_stats(stats, &r->stats);
-        }
         bool worse = r->status != TRAWL_OK && (status == TRAWL_OK || status == TRAWL_ERR_CANCELLED);
         if (worse) {
             status = r->status;
@@ -208,18 +203,17 @@ static trawl_status run_replicas(struct tw_engine *e, struct tw_engine_stats *st
 }
 
 trawl_status tw_engine_run(struct tw_engine *e, const struct tw_work *work, const struct tw_site *sites,
-                           size_t n_sites, struct tw_engine_stats *stats, struct trawl_error *err)
+                           size_t n_sites, struct trawl_error *err)
 {
-    if (stats != NULL) {
-        *stats = (struct tw_engine_stats){0};
-    }
     atomic_store(&e->failed, false);
+    atomic_store(&e->prompt_tokens, 0);
+    atomic_store(&e->generated_tokens, 0);
     trawl_status status = TRAWL_OK;
     for (int i = 0; status == TRAWL_OK && i < e->config.mesh.data; i++) {
         status = tw_replica_begin(&e->replicas[i], work, sites, n_sites, err);
     }
     if (status == TRAWL_OK) {
-        status = run_replicas(e, stats, err);
+        status = run_replicas(e, err);
     }
     for (int i = 0; i < e->config.mesh.data; i++) {
         tw_replica_end(&e->replicas[i]);

@@ -99,18 +99,16 @@ struct tw_work {
     void (*stop)(void *user);
 };
 
-/* Counters of a run, all replicas together. */
-struct tw_engine_stats {
-    uint64_t steps, prompt_tokens, generated_tokens;
-    uint64_t requests;
-};
 
 /* Run until `work` is at its end, on the caller's thread and those of the other replicas. `sites` are
  * captured for requests that ask. TRAWL_ERR_CANCELLED after tw_engine_cancel: requests that were under way
  * are reported as cancelled. A request that can never run (longer than max_model_len or than the KV cache)
  * is finished with TW_FINISH_ERROR and the numbers; others go on. */
 trawl_status tw_engine_run(struct tw_engine *engine, const struct tw_work *work, const struct tw_site *sites,
-                           size_t n_sites, struct tw_engine_stats *stats, struct trawl_error *err);
+                           size_t n_sites, struct trawl_error *err);
+
+/* Tokens computed by the run under way (or the last one), readable from any thread while it runs. */
+void tw_engine_progress(const struct tw_engine *engine, uint64_t *prompt_tokens, uint64_t *generated_tokens);
 
 /* Stop a run after its current step, and every later one until tw_engine_resume; async-signal-safe. */
 void tw_engine_cancel(struct tw_engine *engine);

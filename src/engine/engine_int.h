@@ -54,7 +54,6 @@ struct tw_replica {
     size_t              capture_bytes;
 
     const struct tw_work  *work;
-    struct tw_engine_stats stats;
     struct trawl_error     error;
     trawl_status           status;
 };
@@ -66,6 +65,7 @@ struct tw_engine {
     struct tw_replica      *replicas; /* [mesh.data] */
     atomic_bool             cancelled;
     atomic_bool             failed; /* a replica failed: the others stop */
+    _Atomic uint64_t        prompt_tokens, generated_tokens; /* of the run */
 };
 
 trawl_status tw_replica_init(struct tw_replica *r, struct tw_engine *engine, int index, struct trawl_error *err);

@@ -124,7 +124,6 @@ trawl_status tw_replica_begin(struct tw_replica *r, const struct tw_work *work, 
     size_t bytes = 0;
     r->work      = work;
     r->status    = TRAWL_OK;
-    r->stats     = (struct tw_engine_stats){0};
     for (size_t i = 0; i < n_sites; i++) {
         bytes += r->max_rows * tw_site_width(sites[i], &r->engine->model->config) * sizeof(float);
     }
@@ -162,7 +161,6 @@ static trawl_status finish(struct tw_replica *r, const struct tw_request *q, con
         result.entropies    = s->entropies;
         result.varentropies = s->varentropies;
     }
-    r->stats.requests++;
     return r->work->finished(r->work->user, &result, &r->error);
 }
 
@@ -314,7 +312,7 @@ static trawl_status advance(struct tw_replica *r, struct tw_sequence *s, bool *d
     TW_TRY(deliver_rows(r, s));
     bool prompt_done = s->n_computed + s->n_rows >= s->request.n_prompt;
     if (s->n_computed < s->request.n_prompt) {
-        r->stats.prompt_tokens += s->n_rows;
+        atomic_fetch_add_explicit(&r->engine->prompt_tokens, s->n_rows, memory_order_relaxed);
     }
     s->n_computed += s->n_rows;
     *done = false;
@@ -331,7 +329,7 @@ static trawl_status advance(struct tw_replica *r, struct tw_sequence *s, bool *d
     s->entropies[n]              = got->entropy;
     s->varentropies[n]           = got->varentropy;
     s->tokens[s->n_tokens++]     = got->token;
-    r->stats.generated_tokens++;
+    atomic_fetch_add_explicit(&r->engine->generated_tokens, 1, memory_order_relaxed);
     bool stop = ends(r, s, got->token);
     if (r->work->token != NULL && !r->work->token(r->work->user, s->request.id, got->token, got->logprob)) {
         stop = true;
@@ -366,7 +364,6 @@ static trawl_status run_step(struct tw_replica *r)
             return (trawl_status)failed;
         }
     }
-    r->stats.steps++;
     size_t kept = 0;
     for (size_t i = 0; i < r->n_active; i++) {
         struct tw_sequence *s    = &r->sequences[r->order[i]];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A model's weights, read from a Hugging Face folder and packed once for all devices of the process: each
- * device computes with its own range of the same panels, so a 1x8 mesh costs the memory of 1x1. Read-only
- * after loading; any thread. */
+/* A model's weights, packed once for all devices of the process: each device computes with its own range of
+ * the same panels, so a 1x8 mesh costs the memory of 1x1. They come from a Hugging Face folder and are packed
+ * into memory, or from a packed file (model_packed.h) that is mapped as it is. Read-only after loading; any
+ * thread. */
 #ifndef TW_MODEL_WEIGHTS_H
 #define TW_MODEL_WEIGHTS_H
 
@@ -9,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "formats/formats_safetensors.h"
@@ -18,15 +20,15 @@
 /* A linear layer, [n, k] packed. Heads narrower than a multiple of 16 columns are packed one by one, so
  * that a head always begins a panel: `group` columns (a head's, or all n) fill `group_panels` panels. */
 struct tw_linear {
-    void  *panels;
-    float *bias; /* [panels * 16] in packed column order, or NULL */
+    const void  *panels;
+    const float *bias; /* [panels * 16] in packed column order, or NULL */
     size_t n, k;
     size_t group, group_panels;
 };
 
 struct tw_layer {
-    float           *input_norm, *post_norm; /* [hidden] */
-    float           *q_norm, *k_norm;        /* [head_dim] or NULL */
+    const float     *input_norm, *post_norm; /* [hidden] */
+    const float     *q_norm, *k_norm;        /* [head_dim] or NULL */
     struct tw_linear q, k, v, o, gate, up, down;
 };
 
@@ -37,20 +39,21 @@ struct tw_model {
     enum tw_dtype          weight;  /* element type of the panels: BF16 or F32 */
     struct tw_layer       *layers;  /* [n_layers] */
     struct tw_linear       head;
-    float                 *final_norm; /* [hidden] */
-    struct tw_safetensors *files;      /* kept open: embedding rows are read from the mapped checkpoint */
+    const float           *final_norm; /* [hidden] */
+    struct tw_safetensors *files;      /* kept open: embedding rows are read from the mapped checkpoint; or ... */
+    struct tw_mapped_file  packed;     /* ... the packed file, which then holds everything; size 0: none */
     const uint8_t         *embed;      /* [vocab, hidden], row-major */
     enum tw_dtype          embed_dtype;
-    void                  *panels; /* one allocation for all packed matrices */
-    size_t                 panels_bytes;
-    float                 *vectors; /* one for all norms and biases */
+    void                  *panels;       /* one allocation for all packed matrices; NULL with a packed file */
+    size_t                 panels_bytes; /* of all packed matrices, wherever they are */
+    float                 *vectors;      /* one for all norms and biases; NULL with a packed file */
     double                *inverse_frequency; /* [head_dim / 2] */
     uint64_t               fingerprint; /* of every weight */
 };
 
-/* Read and pack. `compute` is BF16 or F32. Uses `n_threads` threads for packing. Tensors that are missing,
- * of another shape or of an unknown type are named; weights that are not finite are reported once per
- * tensor to `log` as a warning. */
+/* Map the folder's packed file where there is one, else read and pack the checkpoint with `n_threads` threads.
+ * `compute` is BF16 or F32. Tensors that are missing, of another shape or of an unknown type are named; weights
+ * that are not finite are reported once per tensor to `log` as a warning. */
 trawl_status tw_model_load(struct tw_model **out, const char *folder, enum tw_dtype compute, int n_threads,
                            const struct tw_log *log, struct trawl_error *err);
 void         tw_model_free(struct tw_model *model);

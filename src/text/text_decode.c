@@ -10,6 +10,14 @@ void tw_detokenizer_init(struct tw_detokenizer *d, const struct tw_tokenizer *to
     *d = (struct tw_detokenizer){.tokenizer = tokenizer, .skip_special = skip_special};
 }
 
+/* Two bytes of what would be a surrogate can no longer become a character, but Python's incremental decoder
+ * waits for the third: so does this, so that chunks are those of servers written in Python. */
+static bool starts_surrogate(const char *bytes, size_t n)
+{
+    return n == 2 && (unsigned char)bytes[0] == 0xED && (unsigned char)bytes[1] >= 0xA0 &&
+           (unsigned char)bytes[1] <= 0xBF;
+}
+
 /* Append bytes[0..n) up to the last character that could still be completed; *rest says where that one
  * begins (n: nowhere). What is no UTF-8 becomes U+FFFD, one for each maximal subpart. */
 static trawl_status append_text(struct tw_str *out, const char *bytes, size_t n, size_t *rest,
@@ -32,7 +40,7 @@ static trawl_status append_text(struct tw_str *out, const char *bytes, size_t n,
             break;
         }
         size_t part = tw_utf8_incomplete(bytes + i, n - i);
-        if (part > 0 && part == n - i) {
+        if ((part > 0 && part == n - i) || starts_surrogate(bytes + i, n - i)) {
             break;
         }
         TW_TRY(tw_str_puts(out, "\xEF\xBF\xBD", err));
@@ -78,9 +86,12 @@ trawl_status tw_detokenizer_push(struct tw_detokenizer *d, int32_t id, struct tw
 
 trawl_status tw_detokenizer_flush(struct tw_detokenizer *d, struct tw_str *out, struct trawl_error *err)
 {
-    if (d->n_held > 0) {
+    while (d->n_held > 0) {
+        size_t part = tw_utf8_incomplete(d->held, d->n_held);
+        size_t used = part == 0 ? 1 : part;
         TW_TRY(tw_str_puts(out, "\xEF\xBF\xBD", err));
-        d->n_held = 0;
+        memmove(d->held, d->held + used, d->n_held - used);
+        d->n_held -= used;
     }
     return TRAWL_OK;
 }

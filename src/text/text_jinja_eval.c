@@ -96,7 +96,7 @@ static trawl_status undefined_error(struct tw_render *r, struct tw_value v)
                           v.as.text.s);
 }
 
-/* Attributes of the loop variable. */
+/* Attributes of the loop variable; depth counts recursive loops, which there are none of. */
 static trawl_status loop_attribute(struct tw_render *r, const struct tw_loop *loop, struct tw_text name,
                                    struct tw_value *out)
 {
@@ -111,8 +111,8 @@ static trawl_status loop_attribute(struct tw_render *r, const struct tw_loop *lo
                                         tw_value_bool(i == 0),
                                         tw_value_bool(i + 1 == n),
                                         tw_value_int((int64_t)n),
-                                        tw_value_int((int64_t)loop->depth + 1),
-                                        tw_value_int((int64_t)loop->depth),
+                                        tw_value_int(1),
+                                        tw_value_int(0),
                                       i > 0 ? loop->items->items[i - 1] : tw_value_undefined(name),
                                       i + 1 < n ? loop->items->items[i + 1] : tw_value_undefined(name)};
       for (size_t k = 0; k < sizeof names / sizeof *names; k++) {

@@ -22,7 +22,6 @@ struct tw_render {
     size_t max_output;
     uint64_t steps_left;
     int depth;
-    size_t loop_depth;
     size_t n_macros; /* defined so far: they hold on to their scope */
     uint32_t line;   /* of the node that runs */
     struct tw_frame *frame;

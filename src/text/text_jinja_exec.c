@@ -149,13 +149,11 @@ static trawl_status exec_for(struct tw_render *r, const struct tw_node *node)
     TW_TRY(loop_items(r, node, &items));
     TW_TRY(tw_arena_alloc(&r->arena, 1, sizeof *loop.as.loop, &loop.as.loop, r->err));
     for (size_t i = 0; i < items->n && r->flow == TW_FLOW_ON; i++) {
-        *loop.as.loop = (struct tw_loop){items, i, r->loop_depth};
+        *loop.as.loop = (struct tw_loop){items, i};
         TW_TRY(loop_frame(r, outer, &frame, &macros));
         TW_TRY(tw_frame_set(r, loop_name, loop));
         TW_TRY(assign(r, node->a, items->items[i]));
-        r->loop_depth++;
         TW_TRY(tw_exec(r, node->d));
-        r->loop_depth--;
         r->frame = outer;
         if (r->flow == TW_FLOW_CONTINUE) {
             r->flow = TW_FLOW_ON;

@@ -369,6 +369,8 @@ static trawl_status parse_test(struct tw_parser *p, struct tw_node **node)
     TW_TRY(find_builtin(p, test));
     if (tw_jinja_is_operator(p, "(")) {
         TW_TRY(parse_arguments(p, test));
+    } else if (tw_jinja_is_name(p, "is")) {
+        return tw_jinja_unexpected(p, "no second test of the same value");
     } else if (argument_follows(p)) {
         struct tw_node *item = NULL;
         TW_TRY(parse_primary(p, &item));

@@ -221,11 +221,22 @@ static trawl_status from_float(struct tw_render *r, double f, struct tw_value fa
     return TRAWL_OK;
 }
 
+/* Undefined is the one value that does not count as 0. */
+static trawl_status need_defined(struct tw_render *r, const struct tw_builtin_call *c)
+{
+    if (c->self.kind == TW_V_UNDEFINED) {
+        return tw_render_fail(r, TRAWL_ERR_FORMAT, "'%.*s' is undefined",
+                              (int)tw_min_size(c->self.as.text.n, 80), c->self.as.text.s);
+    }
+    return TRAWL_OK;
+}
+
 static trawl_status do_int(struct tw_render *r, const struct tw_builtin_call *c, struct tw_value *out)
 {
     struct tw_value fallback = c->arg[0].kind == TW_V_MISSING ? tw_value_int(0) : c->arg[0];
     double f                 = 0.0;
     char digits[40];
+    TW_TRY(need_defined(r, c));
     if (tw_value_is_integer(c->self)) {
         *out = tw_value_int(tw_value_integer(c->self));
         return TRAWL_OK;
@@ -249,7 +260,7 @@ static trawl_status do_int(struct tw_render *r, const struct tw_builtin_call *c,
 static trawl_status do_float(struct tw_render *r, const struct tw_builtin_call *c, struct tw_value *out)
 {
     double f = 0.0;
-    (void)r;
+    TW_TRY(need_defined(r, c));
     if (tw_value_is_number(c->self)) {
         *out = tw_value_float(tw_value_number(c->self));
     } else if (c->self.kind == TW_V_STRING && parse_float(c->self.as.text, &f)) {

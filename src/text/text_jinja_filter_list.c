@@ -254,6 +254,9 @@ static trawl_status do_dictsort(struct tw_render *r, const struct tw_builtin_cal
     if (!tw_text_is(by, "key") && !tw_text_is(by, "value")) {
         return tw_render_fail(r, TRAWL_ERR_FORMAT, "'dictsort' is by key or by value");
     }
+    if (c->self.kind == TW_V_UNDEFINED) {
+        return tw_render_fail(r, TRAWL_ERR_FORMAT, "'dictsort' of an undefined value");
+    }
     TW_TRY(do_items(r, c, &pairs));
     return sort_items(r, pairs.as.list, tw_value_int(by.s[0] == 'v'), case_sensitive, reverse, out);
 }
@@ -309,6 +312,12 @@ static struct tw_arguments without(const struct tw_arguments *a, size_t n)
     return rest;
 }
 
+/* What map and select go over: anything false is nothing, whatever its type. */
+static trawl_status items_if_true(struct tw_render *r, struct tw_value v, const struct tw_list **out)
+{
+    return tw_value_iterate(r, tw_value_truth(v) ? v : tw_value_undefined((struct tw_text){"", 0}), out);
+}
+
 /* map('filter', ...) or map(attribute='name', default=...) */
 static trawl_status do_map(struct tw_render *r, const struct tw_builtin_call *c, struct tw_value *out)
 {
@@ -332,7 +341,7 @@ static trawl_status do_map(struct tw_render *r, const struct tw_builtin_call *c,
     if (filter == NULL && path.kind == TW_V_MISSING) {
         return tw_render_fail(r, TRAWL_ERR_FORMAT, "'map' needs the name of a filter or attribute=");
     }
-    TW_TRY(tw_value_iterate(r, c->self, &items));
+    TW_TRY(items_if_true(r, c->self, &items));
     TW_TRY(tw_value_new_list(r, TW_V_LIST, out));
     for (size_t i = 0; i < items->n; i++) {
         struct tw_value item;
@@ -368,7 +377,7 @@ static trawl_status do_select(struct tw_render *r, const struct tw_builtin_call 
         TW_TRY(find_named(r, c, rest.values[0], true, &test));
         rest = without(&rest, 1);
     }
-    TW_TRY(tw_value_iterate(r, c->self, &items));
+    TW_TRY(items_if_true(r, c->self, &items));
     TW_TRY(tw_value_new_list(r, TW_V_LIST, out));
     for (size_t i = 0; i < items->n; i++) {
         struct tw_value item;

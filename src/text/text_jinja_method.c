@@ -201,9 +201,6 @@ static trawl_status split_words(struct tw_render *r, struct tw_text text, int64_
             }
             end += step;
         }
-        if (count == 0) {
-            end = tw_text_strip(text, white, TW_STRIP_RIGHT).n;
-        }
         TW_TRY(push_text(r, list, text.s, end));
         text = behind(text, text.s + end);
         if (count == 0) {

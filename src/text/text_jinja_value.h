@@ -76,7 +76,6 @@ struct tw_pair {
 struct tw_loop {
     const struct tw_list *items;
     size_t index; /* from 0 */
-    size_t depth; /* from 0 */
 };
 
 struct tw_macro {

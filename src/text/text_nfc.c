@@ -94,12 +94,13 @@ trawl_status tw_nfc_append(struct tw_nfc_scratch *s, const char *text, size_t n,
     const utf8proc_uint8_t *bytes = (const utf8proc_uint8_t *)text;
     /* First guess one code point a byte: only a few long decompositions need more. */
     TW_TRY(tw_grow(&s->codepoints, &s->capacity, n + 16, sizeof *s->codepoints, err));
-    utf8proc_ssize_t count = utf8proc_decompose(bytes, (utf8proc_ssize_t)n, s->codepoints,
-                                                (utf8proc_ssize_t)s->capacity, UTF8PROC_STABLE);
+    utf8proc_ssize_t count =
+        utf8proc_decompose(bytes, (utf8proc_ssize_t)n, s->codepoints, (utf8proc_ssize_t)s->capacity,
+                           UTF8PROC_STABLE | UTF8PROC_COMPOSE);
     if (count > (utf8proc_ssize_t)s->capacity) {
         TW_TRY(tw_grow(&s->codepoints, &s->capacity, (size_t)count, sizeof *s->codepoints, err));
         count = utf8proc_decompose(bytes, (utf8proc_ssize_t)n, s->codepoints, (utf8proc_ssize_t)s->capacity,
-                                   UTF8PROC_STABLE);
+                                   UTF8PROC_STABLE | UTF8PROC_COMPOSE);
     }
     if (count >= 0) {
         count = utf8proc_normalize_utf32(s->codepoints, count, UTF8PROC_STABLE | UTF8PROC_COMPOSE);

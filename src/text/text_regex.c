@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/str.h"
+#include "text/text_unicode_new.h"
 
 /* PCRE2's own \s has U+180E in it, which is not White_Space. */
 #define SPACE_MEMBERS "\\x{9}-\\x{d} \\x{85}\\p{Z}"
@@ -49,8 +50,24 @@ static trawl_status refuse(const struct translation *t, const char *construct, s
                    (int)(n > 20 ? 20 : n), construct, t->at);
 }
 
-/* \p{Lu}, \p{^Lu}, \P{L}: general categories are spelt alike in both; longer names are scripts, which
- * PCRE2 otherwise reads as script extensions. */
+/* The property itself, and after it the characters PCRE2's tables may be too old for: members of a class. */
+static trawl_status property_members(struct translation *t, const char *name, size_t n,
+                                     struct trawl_error *err)
+{
+    size_t n_ranges                       = 0;
+    const struct tw_unicode_range *ranges = tw_unicode_new_ranges(&n_ranges);
+    /* Names of more than two letters are scripts, which PCRE2 otherwise reads as script extensions. */
+    TW_TRY(tw_str_printf(t->out, err, "\\p{%s%.*s}", n > 2 ? "sc:" : "", (int)n, name));
+    for (size_t i = 0; i < n_ranges; i++) {
+        if (tw_unicode_range_in(&ranges[i], name, n)) {
+            TW_TRY(tw_str_printf(t->out, err, "\\x{%x}-\\x{%x}", (unsigned)ranges[i].from,
+                                 (unsigned)ranges[i].to));
+        }
+    }
+    return TRAWL_OK;
+}
+
+/* \p{Lu}, \p{^Lu}, \P{L}. Unassigned characters differ between versions, so \p{C} is refused. */
 static trawl_status property(struct translation *t, struct trawl_error *err)
 {
     const char *p    = t->pattern + t->at;
@@ -59,18 +76,21 @@ static trawl_status property(struct translation *t, struct trawl_error *err)
         return refuse(t, p, t->n - t->at < 3 ? t->n - t->at : 3, err);
     }
     bool caret       = p[3] == '^';
+    bool negated     = caret != (p[1] == 'P');
     const char *name = p + 3 + caret;
     size_t n_name    = (size_t)(stop - name);
+    bool known       = n_name > 0 && name[0] != 'C' && !(negated && t->in_class);
     for (size_t i = 0; i < n_name; i++) {
         char c = name[i];
-        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_')) {
-            return refuse(t, p, (size_t)(stop - p) + 1, err);
-        }
+        known  = known && ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_');
     }
-    TW_TRY(tw_str_printf(t->out, err, "\\%c{%s%s%.*s}", p[1], caret ? "^" : "", n_name > 2 ? "sc:" : "",
-                         (int)n_name, name));
+    if (!known) {
+        return refuse(t, p, (size_t)(stop - p) + 1, err);
+    }
+    TW_TRY(tw_str_puts(t->out, t->in_class ? "" : negated ? "[^" : "[", err));
+    TW_TRY(property_members(t, name, n_name, err));
     t->at += (size_t)(stop - p) + 1;
-    return TRAWL_OK;
+    return t->in_class ? TRAWL_OK : tw_str_putc(t->out, ']', err);
 }
 
 static trawl_status escape(struct translation *t, struct trawl_error *err)
@@ -93,8 +113,7 @@ static trawl_status escape(struct translation *t, struct trawl_error *err)
     }
     bool punctuation =
         c > ' ' && c < 0x7F && !((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'));
-    bool same =
-        c == 'n' || c == 'r' || c == 't' || c == 'f' || c == 'd' || c == 'D' || c == ' ' || punctuation;
+    bool same = c == 'n' || c == 'r' || c == 't' || c == 'f' || c == ' ' || punctuation;
     if (c == 'x' && t->n - t->at >= 4 && p[2] == '{') {
         const char *stop = memchr(p, '}', t->n - t->at);
         if (stop == NULL) {

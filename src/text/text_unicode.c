@@ -4,6 +4,7 @@
 #include <utf8proc.h>
 
 #include "base/utf8.h"
+#include "text/text_unicode_new.h"
 
 bool tw_unicode_is_space(uint32_t c)
 {
@@ -28,7 +29,8 @@ bool tw_unicode_is_numeric(uint32_t c)
         return c >= '0' && c <= '9';
     }
     utf8proc_category_t k = category(c);
-    return k == UTF8PROC_CATEGORY_ND || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_NO;
+    return k == UTF8PROC_CATEGORY_ND || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_NO ||
+           (k == UTF8PROC_CATEGORY_CN && tw_unicode_new_in(c, 'N'));
 }
 
 bool tw_unicode_is_word(uint32_t c)
@@ -36,6 +38,9 @@ bool tw_unicode_is_word(uint32_t c)
     utf8proc_category_t k = category(c);
     if ((k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NL) || k == UTF8PROC_CATEGORY_PC) {
         return true; /* letters, marks, decimal digits, letter numbers */
+    }
+    if (k == UTF8PROC_CATEGORY_CN && c >= 0x1C89) {
+        return tw_unicode_new_in(c, 'L') || tw_unicode_new_in(c, 'M') || tw_unicode_new_in(c, 'N');
     }
     /* Joiners, and symbols that are Other_Alphabetic. */
     return c == 0x200C || c == 0x200D || (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||

@@ -1,4 +1,4 @@
-/* SX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT */
 #include "apps/arc/arc_encoder.h"
 
 #include "arc_test.h"

@@ -5,6 +5,7 @@
 
 #include "apps/arc/arc_job.h"
 #include "arc_test.h"
+#include "text/text_chat.h"
 
 /* ---- chat templates, written out ---- */
 
@@ -292,11 +293,11 @@ static void request_ids_say_everything(void **state)
     assert_string_equal(r.parse_error, "too long");
     tw_arc_record_release(&r);
 
+    tw_arc_job_release(&longer);
     assert_refused(tw_arc_job_init(&longer, &f.ds, f.prompt, &QWEN, 3, 0, &err), TRAWL_ERR_INVALID,
                    "predictions_per_task is 0");
     tw_str_release(&other);
     tw_arc_job_release(&job);
-    tw_arc_job_release(&longer);
     fixture_close(&f);
 }
 
@@ -310,6 +311,18 @@ static void sha256_hex(const struct tw_str *text, char out[65])
     for (unsigned i = 0; i < 32; i++) {
         (void)snprintf(out + 2 * i, 3, "%02x", digest[i]);
     }
+}
+
+#define RECORDED_SHA256 "238b3af2759f2078e468ae6e318338637cb48062a12d2bea51b7f07ae92565c3"
+
+/* Colors 1 and 6 exchanged, the second pair first. */
+static void recorded_view(struct tw_arc_augment *a)
+{
+    tw_arc_augment_identity(a, 2);
+    a->color_map[1]   = 6;
+    a->color_map[6]   = 1;
+    a->train_order[0] = 1;
+    a->train_order[1] = 0;
 }
 
 static void recorded_prompt(void **state)
@@ -339,15 +352,60 @@ static void recorded_prompt(void **state)
     }
     char hex[65];
     fixture_open(&f, "output-from-examples-v0", dir, TW_ARC_ENCODER_DEFAULT);
-    a.color_map[1]   = 6;
-    a.color_map[6]   = 1;
-    a.train_order[0] = 1;
-    a.train_order[1] = 0;
+    recorded_view(&a);
     assert_ok(tw_arc_prompt_render(f.prompt, &QWEN, &f.ds.tasks[0], 0, &a, &f.text, &err));
     assert_int_equal(f.text.size, 1795);
     sha256_hex(&f.text, hex);
-    assert_string_equal(hex, "238b3af2759f2078e468ae6e318338637cb48062a12d2bea51b7f07ae92565c3");
+    assert_string_equal(hex, RECORDED_SHA256);
     fixture_close(&f);
+}
+
+static trawl_status render_with_tokenizer(void *user, const json_t *messages, struct tw_str *out,
+                                          struct trawl_error *err)
+{
+    const struct tw_chat_request request = {.messages = messages};
+    return tw_chat_render(user, &request, out, err);
+}
+
+/* The model's own chat template gives the recorded prompt too, and its tokenizer the recorded lengths. */
+static void recorded_prompt_through_a_tokenizer(void **state)
+{
+    (void)state;
+    const char *dir    = getenv("TRAWL_PROMPT_DIR");
+    const char *models = getenv("TRAWL_MODELS");
+    if (dir == NULL || models == NULL) {
+        print_message("TRAWL_PROMPT_DIR or TRAWL_MODELS is not set\n");
+        skip();
+    }
+    static const size_t lengths[2] = {453, 465}; /* by n_rot90 */
+    struct trawl_error err;
+    struct tw_tokenizer *tokenizer = NULL;
+    struct tw_encoder *encoder     = NULL;
+    struct tw_ids ids              = {.data = NULL};
+    struct fixture f;
+    struct tw_arc_augment a;
+    char path[512], hex[65];
+    (void)snprintf(path, sizeof path, "%s/qwen2.5-coder-0.5b", models);
+    assert_ok(tw_tokenizer_open(path, &tokenizer, &err));
+    assert_ok(tw_encoder_new(tokenizer, &encoder, &err));
+    struct tw_arc_chat chat = {.render = render_with_tokenizer, .user = tokenizer};
+    (void)tw_tokenizer_named(tokenizer, TW_TOKEN_EOS, &chat.eos_token);
+    fixture_open(&f, "output-from-examples-v0", dir, TW_ARC_ENCODER_DEFAULT);
+    recorded_view(&a);
+    for (int n = 0; n < 2; n++) {
+        a.n_rot90 = n;
+        ids.size  = 0;
+        tw_str_reset(&f.text);
+        assert_ok(tw_arc_prompt_render(f.prompt, &chat, &f.ds.tasks[0], 0, &a, &f.text, &err));
+        assert_ok(tw_encode(encoder, f.text.data, f.text.size, NULL, &ids, &err));
+        assert_int_equal(ids.size, lengths[n]);
+        sha256_hex(&f.text, hex);
+        assert_true((strcmp(hex, RECORDED_SHA256) == 0) == (n == 0));
+    }
+    fixture_close(&f);
+    tw_ids_release(&ids);
+    tw_encoder_free(encoder);
+    tw_tokenizer_close(tokenizer);
 }
 
 int main(void)
@@ -360,6 +418,7 @@ int main(void)
         cmocka_unit_test(answers_come_back_in_the_tasks_own_view),
         cmocka_unit_test(request_ids_say_everything),
         cmocka_unit_test(recorded_prompt),
+        cmocka_unit_test(recorded_prompt_through_a_tokenizer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

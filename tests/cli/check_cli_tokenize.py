@@ -5,6 +5,7 @@ one ordinary added token, a chat template. The tokenizer itself is tested in tes
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -100,20 +101,22 @@ with tempfile.TemporaryDirectory() as name:
     p = subprocess.run([trawl, "tokenize", "--model_path", name, "--text", "x", "--file", "y"], capture_output=True)
     check(p.returncode == 2 and b"exclude each other" in p.stderr, "--text with --file")
 
-    # an interruption between rows: 130, and what came before is whole
-    p = subprocess.Popen([trawl, "tokenize", "--model_path", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE)
-    for n in range(20000):
-        p.stdin.write(b'{"text": "hello"}\n')
-    p.stdin.flush()
-    p.send_signal(2)
-    try:
-        p.stdin.write(b'{"text": "hello"}\n' * 100)
-        p.stdin.close()
-    except BrokenPipeError:
-        pass
-    p.stdin = None
-    out, err = p.communicate(timeout=60)
+    # an interruption between rows: 130, and what came before is whole. The pipe holds less than what is written, so
+    # the command is at work when the signal comes.
+    with open(folder / "out.jsonl", "wb") as out:
+        p = subprocess.Popen([trawl, "tokenize", "--model_path", name], stdin=subprocess.PIPE, stdout=out,
+                             stderr=subprocess.PIPE)
+        try:
+            p.stdin.write(b'{"text": "hello"}\n' * 20000)
+            p.stdin.flush()
+            p.send_signal(signal.SIGINT)
+            p.stdin.write(b'{"text": "hello"}\n' * 20000)
+            p.stdin.close()
+        except BrokenPipeError:
+            pass
+        p.stdin = None
+        _, err = p.communicate(timeout=60)
+    out = (folder / "out.jsonl").read_bytes()
     check(p.returncode == 130, f"interrupted: exit {p.returncode}, {err.decode()}")
     check(set(out.splitlines()) <= {b'{"ids": [258, 111]}'} and (not out or out.endswith(b"\n")), "torn rows")
 

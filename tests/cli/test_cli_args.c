@@ -240,9 +240,6 @@ static void bare_values(void **state)
         assert_int_equal(cli_get_int(args, "logprobs"), cases[i].value);
         cli_args_free(args);
     }
-    struct cli_args *args = parse_ok(&cli_generate, WORDS("--model_path", "m", "--early_stopping"));
-    assert_string_equal(cli_get_string(args, "early_stopping"), "true");
-    cli_args_free(args);
 }
 
 static void meshes(void **state)

@@ -10,6 +10,18 @@
 
 enum { GROUPS = 4, PER_GROUP = 3 };
 
+/* Thousands of journals are opened here, and no power is cut: syncing would only take time. */
+int fsync(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+int fdatasync(int fd)
+{
+    return fsync(fd);
+}
+
 static char path[1024];
 
 static int setup(void **state)

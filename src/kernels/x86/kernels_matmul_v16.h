@@ -20,9 +20,10 @@ struct matmul_kind {
 
 enum {
     LEVELS      = 6,         /* log2(TW_MAX_LEAVES) + 1 */
-    NEAR        = 4096,      /* prefetch distance inside a panel, bytes */
+    NEAR_BYTES  = 4096,      /* prefetch distance inside a panel */
+    NEXT_BYTES  = 128 << 10, /* a group of panels that one block of rows prefetches whole, at most ... */
+    SHARE_BYTES = 512 << 10, /* ... and one that several blocks prefetch together */
     ROWS_BYTES  = 512 << 10, /* packed rows that stay in L2 while panels pass by */
-    UNIT_BYTES  = 64 << 10,  /* weights of a unit, at least */
     SUMS_FLOATS = TILE_VECTORS * 16
 };
 
@@ -59,6 +60,52 @@ static void matmul_chain(const struct matmul_task *task, size_t begin, size_t en
         t.sums = sums + 16 * s;
         kind->tiles[width][rows](&t);
         s += (size_t)width;
+    }
+}
+
+/* ---- packing rows ---- */
+
+/* 16 values of a row from input k on, zeros beyond n, rounded if wanted */
+static inline v16 pack_load(const float *x, size_t k, size_t n, bool round)
+{
+    v16 v = k + 16 <= n ? v16_load(x + k) : k < n ? v16_load_n(x + k, n - k) : v16_zero();
+    return round ? v16_round_bf16(v) : v;
+}
+
+/* n <= 16 columns of a block from t[rows], `rows` elements each. A column's store reaches into the places
+ * of the columns after it, which are written next; not beyond the n-th, where another thread may write. */
+static void pack_store(float *out, v16 t[16], size_t n, size_t rows)
+{
+    if (rows == 1) {
+        v16_store_n(out, t[0], n);
+        return;
+    }
+    v16_transpose(t);
+    for (size_t c = 0; c < n; c++) {
+        if (c * rows + 16 <= n * rows) {
+            v16_store(out + c * rows, t[c]);
+        } else {
+            v16_store_n(out + c * rows, t[c], rows);
+        }
+    }
+}
+
+static void pack_v16(void *block, const float *x, size_t ldx, size_t rows, size_t k, bool round, bool words)
+{
+    const size_t columns = words ? tw_packed_k(k) / 2 : tw_packed_k(k);
+    for (size_t c = 0; c < columns; c += 16) {
+        v16 t[16];
+        for (size_t r = 0; r < rows; r++) {
+            const float *row = x + r * ldx;
+#ifdef __AVX512BF16__
+            if (words) {
+                t[r] = v16_pairs_bf16(pack_load(row, 2 * c, k, true), pack_load(row, 2 * c + 16, k, true));
+                continue;
+            }
+#endif
+            t[r] = pack_load(row, c, k, round);
+        }
+        pack_store((float *)block + c * rows, t, columns - c < 16 ? columns - c : 16, rows);
     }
 }
 
@@ -147,33 +194,25 @@ static void matmul_store(const struct matmul_task *task, const float *sums)
 /* silu(gate) * up into the packed rows of the next matmul, whose K is this n. */
 static void matmul_swiglu(const struct matmul_task *task, const float *sums)
 {
-    const struct tw_matmul *mm   = task->mm;
-    const size_t            rows = task->block.rows, k = tw_packed_k(mm->n);
-    char                   *out = (char *)mm->packed_out + 4 * task->block.begin * k;
+    const struct tw_matmul *mm    = task->mm;
+    const bool              words = task->kind->words;
+    const size_t            rows  = task->block.rows;
+    float                  *out   = (float *)mm->packed_out + task->block.begin * tw_packed_k(mm->n);
     for (size_t p = 0; p < task->panels; p++) {
         const size_t column = (task->panel + p) * TW_PANEL;
         const size_t n      = mm->n - column < TW_PANEL ? mm->n - column : TW_PANEL;
-        const size_t n_even = tw_packed_k(n);
+        v16          t[16];
         for (size_t r = 0; r < rows; r++) {
             const float *gate = sums + (r * task->streams + p) * 16;
             v16          z    = v16_mul(v16_silu(v16_load(gate)), v16_load(gate + task->panels * 16));
-            float        f[TW_PANEL];
-            uint32_t     words[TW_PANEL / 2];
-            z = v16_fill_from(task->kind->round ? v16_round_bf16(z) : z, n, 0.0f);
-            if (task->kind->words) {
-                v16_store_bf16((uint16_t *)words, z);
-                uint32_t *to = (uint32_t *)(void *)out + column / 2 * rows + r;
-                for (size_t c = 0; c < n_even / 2; c++) {
-                    to[c * rows] = words[c];
-                }
-            } else {
-                v16_store(f, z);
-                float *to = (float *)(void *)out + column * rows + r;
-                for (size_t c = 0; c < n_even; c++) {
-                    to[c * rows] = f[c];
-                }
-            }
+            z                 = n == TW_PANEL ? z : v16_fill_from(z, n, 0.0f);
+            z                 = task->kind->round ? v16_round_bf16(z) : z;
+#ifdef __AVX512BF16__
+            z = words ? v16_pairs_bf16(z, v16_zero()) : z;
+#endif
+            t[r] = z;
         }
+        pack_store(out + column * rows / (words ? 2 : 1), t, tw_packed_k(n) / (words ? 2 : 1), rows);
     }
 }
 
@@ -189,8 +228,9 @@ static void matmul_task_run(const struct matmul_task *task)
     }
 }
 
-/* All row blocks of a unit against its panels. Blocks share the prefetching of the panels `next` bytes
- * further on; a single block prefetches inside the panels it reads. */
+/* All row blocks of a unit against its panels. Each block prefetches its share of the panels `next` bytes
+ * further on, which the thread reads after these; if they are too large to wait in L2, or nothing comes
+ * next (0), a little ahead in the panels that it reads. */
 static void matmul_unit(struct tw_matmul *mm, const struct matmul_kind *kind, const struct tw_unit *unit, size_t next)
 {
     const size_t panel_bytes = mm->panel_stride * kind->weight_bytes;
@@ -198,17 +238,18 @@ static void matmul_unit(struct tw_matmul *mm, const struct matmul_kind *kind, co
     const bool   swiglu      = mm->epilogue == TW_EPILOGUE_SWIGLU;
     const size_t n_blocks    = unit->block_end - unit->block_begin;
 
-    struct matmul_task task = {.kind = kind, .mm = mm, .panel = unit->panel_begin, .share = 1, .ahead = NEAR};
+    struct matmul_task task = {.kind = kind, .mm = mm, .panel = unit->panel_begin, .share = 1, .ahead = NEAR_BYTES};
     task.panels  = unit->panel_end - unit->panel_begin;
     task.streams = swiglu ? 2 * task.panels : task.panels;
     for (size_t s = 0; s < task.streams; s++) {
         const char *w = s < task.panels ? mm->w : mm->w2;
         task.w[s]     = w + (unit->panel_begin + s % task.panels) * panel_bytes;
     }
+    const bool whole = next != 0 && task.streams * used_bytes <= (n_blocks > 1 ? SHARE_BYTES : NEXT_BYTES);
     for (size_t b = 0; b < n_blocks; b++) {
         task.block = tw_row_block(mm->m, TILE_ROWS, unit->block_begin + b);
         task.rows  = (const char *)mm->rows + 4 * task.block.begin * tw_packed_k(mm->k);
-        if (n_blocks > 1 && next != 0) {
+        if (whole) {
             task.share = n_blocks;
             task.ahead = next + b * used_bytes / n_blocks;
         }
@@ -246,56 +287,6 @@ static void matmul_v16(struct tw_matmul *mm, int n_threads, const struct matmul_
             struct tw_unit unit = tw_work_unit(&work, u);
             bool           more = u + 1 < end && (u + 1) % work.groups != 0;
             matmul_unit(mm, kind, &unit, more ? group * mm->panel_stride * kind->weight_bytes : 0);
-        }
-    }
-}
-
-/* ---- packing rows ---- */
-
-/* 16 values of a row from input k on, zeros beyond n, rounded if wanted */
-static inline v16 pack_load(const float *x, size_t k, size_t n, bool round)
-{
-    v16 v = k + 16 <= n ? v16_load(x + k) : k < n ? v16_load_n(x + k, n - k) : v16_zero();
-    return round ? v16_round_bf16(v) : v;
-}
-
-/* Sixteen columns of the block, `rows` lanes each. Lanes beyond spill into the next column's place, which
- * is written after; the last columns, behind which the block may end, are stored lane by lane. */
-static inline void pack_columns(float *out, const v16 *column, size_t n, size_t rows, size_t room)
-{
-    for (size_t c = 0; c < n; c++) {
-        if (c * rows + 16 <= room) {
-            v16_store(out + c * rows, column[c]);
-        } else {
-            v16_store_n(out + c * rows, column[c], rows);
-        }
-    }
-}
-
-static void pack_v16(void *block, const float *x, size_t ldx, size_t rows, size_t k, bool round, bool words)
-{
-    const size_t columns = words ? tw_packed_k(k) / 2 : tw_packed_k(k);
-    float       *out     = block;
-    for (size_t c = 0; c < columns; c += 16) {
-        v16 t[16];
-        for (size_t r = 0; r < 16; r++) {
-            if (r >= rows) {
-                t[r] = v16_zero();
-#ifdef __AVX512BF16__
-            } else if (words) {
-                const float *row = x + r * ldx;
-                t[r] = v16_pairs_bf16(pack_load(row, 2 * c, k, true), pack_load(row, 2 * c + 16, k, true));
-#endif
-            } else {
-                t[r] = pack_load(x + r * ldx, c, k, round);
-            }
-        }
-        const size_t n = columns - c < 16 ? columns - c : 16;
-        if (rows == 1) {
-            pack_columns(out + c, t, 1, n, (columns - c));
-        } else {
-            v16_transpose(t);
-            pack_columns(out + c * rows, t, n, rows, (columns - c) * rows);
         }
     }
 }

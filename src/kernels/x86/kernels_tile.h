@@ -114,6 +114,7 @@ V16_UNROLL
     }
     const size_t w_pair = t->w_pair, step = t->ahead_step;
     const size_t end = t->pairs * w_pair;
+    V16_TWICE
     for (size_t at = 0; at != end; at += w_pair) {
 V16_UNROLL
         for (int p = 0; p < panels; p++) {

@@ -12,8 +12,10 @@
 /* Loops over rows and panels must vanish: only then do sums live in registers. */
 #ifdef __clang__
 #    define V16_UNROLL _Pragma("clang loop unroll(full)")
+#    define V16_TWICE  _Pragma("clang loop unroll_count(2)")
 #else
 #    define V16_UNROLL _Pragma("GCC unroll 16")
+#    define V16_TWICE  _Pragma("GCC unroll 2")
 #endif
 
 enum {
@@ -296,8 +298,6 @@ static inline double v8d_sum(v8d x)
     return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
 }
 
-/* ---- 16 x 16 transpose of 32-bit elements: afterwards lane r of x[c] is what lane c of x[r] was ---- */
-
 static inline void v8_transpose(__m256 x[8])
 {
     __m256 t[8];
@@ -321,21 +321,23 @@ static inline void v8_transpose(__m256 x[8])
     memcpy(x, t, sizeof t);
 }
 
+/* Transpose 32-bit elements: lane r of x[c] becomes what lane c of x[r] was. Only rows below TILE_ROWS need
+ * to be set, only lanes below TILE_ROWS are. */
 static inline void v16_transpose(v16 x[16])
 {
-    __m256 q[4][8]; /* rows 0-7 | 8-15 by columns 0-7 | 8-15 */
-    for (int i = 0; i < 8; i++) {
-        q[0][i] = x[i].lo;
-        q[1][i] = x[i].hi;
-        q[2][i] = x[8 + i].lo;
-        q[3][i] = x[8 + i].hi;
+    __m256 lo[8], hi[8];
+    for (int i = 0; i < TILE_ROWS; i++) {
+        lo[i] = x[i].lo;
+        hi[i] = x[i].hi;
     }
-    for (int i = 0; i < 4; i++) {
-        v8_transpose(q[i]);
+    for (int i = TILE_ROWS; i < 8; i++) {
+        lo[i] = hi[i] = _mm256_setzero_ps();
     }
+    v8_transpose(lo);
+    v8_transpose(hi);
     for (int i = 0; i < 8; i++) {
-        x[i]     = (v16){q[0][i], q[2][i]};
-        x[8 + i] = (v16){q[1][i], q[3][i]};
+        x[i].lo     = lo[i];
+        x[8 + i].lo = hi[i];
     }
 }
 

@@ -11,8 +11,10 @@
 /* Loops over rows and panels must vanish: only then do sums live in registers. */
 #ifdef __clang__
 #    define V16_UNROLL _Pragma("clang loop unroll(full)")
+#    define V16_TWICE  _Pragma("clang loop unroll_count(2)")
 #else
 #    define V16_UNROLL _Pragma("GCC unroll 16")
+#    define V16_TWICE  _Pragma("GCC unroll 2")
 #endif
 
 enum {
@@ -255,8 +257,8 @@ static inline double v8d_sum(v8d x)
     return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
 }
 
-/* ---- 16 x 16 transpose of 32-bit elements: out[c] lane r = in[r] lane c ---- */
-
+/* Transpose 32-bit elements: lane r of x[c] becomes what lane c of x[r] was. Only rows below TILE_ROWS need
+ * to be set, only lanes below TILE_ROWS are. */
 static inline void v16_transpose(v16 x[16])
 {
     v16 t[16];

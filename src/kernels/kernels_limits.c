@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernels/kernels_limits.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/thread.h"
+#include "kernels/kernels.h"
+
+enum { BUFFER_BYTES = 512 << 20, READ_GRAIN = 4096, MOST_STREAMS = 4, KINDS = 3 };
+
+enum kind { READ, FMA, DOT };
+
+/* Operations of one trial and thread: a few milliseconds, so that some trials fall between the time slices
+ * of other processes. */
+static const double trial_flops = 2e8;
+
+struct tw_limits_probe {
+    struct tw_team       *team;
+    struct tw_limit_loops loops;
+    uint8_t              *buffer;
+    size_t                bytes; /* of the buffer, a multiple of threads * MOST_STREAMS * READ_GRAIN */
+    enum kind             kind;
+    size_t                streams;
+    size_t                at, part; /* what of each thread's share this trial reads */
+    _Atomic uint64_t      sink;
+    double               *flops; /* [n_threads * 8] done in a trial, a cache line each */
+};
+
+/* ---- loops in plain C ---- */
+
+static uint64_t read_plain(const void *p, size_t bytes, size_t streams)
+{
+    const uint64_t *q    = p;
+    size_t          part = bytes / sizeof *q / streams;
+    uint64_t        s[8] = {0};
+    for (size_t i = 0; i < part; i += 8) {
+        for (size_t stream = 0; stream < streams; stream++) {
+            for (size_t j = 0; j < 8; j++) {
+                s[j] ^= q[stream * part + i + j];
+            }
+        }
+    }
+    return s[0] ^ s[1] ^ s[2] ^ s[3] ^ s[4] ^ s[5] ^ s[6] ^ s[7];
+}
+
+static double fma_plain(double flops, float *result)
+{
+    size_t rounds = (size_t)(flops / 16.0) + 1;
+    float  s[8]   = {*result};
+    for (size_t i = 0; i < rounds; i++) {
+        for (size_t j = 0; j < 8; j++) {
+            s[j] = fmaf(s[j], 0.999f, 0.001f);
+        }
+    }
+    *result = s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7];
+    return (double)rounds * 16.0;
+}
+
+static void fill_loops(struct tw_limit_loops *loops, const char *isa)
+{
+    *loops = (struct tw_limit_loops){.read = read_plain, .fma = fma_plain};
+#if defined(__x86_64__)
+    /* A level includes those before it: the name says which the machine has. */
+    bool avx2 = strncmp(isa, "avx", 3) == 0, avx512 = strncmp(isa, "avx512", 6) == 0;
+    if (avx2) {
+        tw_limit_loops_avx2(loops);
+    }
+    if (avx512) {
+        tw_limit_loops_avx512(loops);
+    }
+    if (strcmp(isa, "avx512bf16") == 0) {
+        tw_limit_loops_avx512bf16(loops);
+    }
+#else
+    (void)isa;
+#endif
+}
+
+/* Automatic choice may pass over vdpbf16ps where it is slow; the machine still has it. */
+static trawl_status best_level(const char *isa, const char **name, struct trawl_error *err)
+{
+    struct tw_kernels kernels;
+    TW_TRY(tw_kernels_init(&kernels, isa, err));
+    bool automatic = isa == NULL || strcmp(isa, "auto") == 0;
+    if (automatic && tw_kernels_init(&kernels, "avx512bf16", NULL) != TRAWL_OK) {
+        TW_TRY(tw_kernels_init(&kernels, isa, err));
+    }
+    *name = kernels.isa;
+    return TRAWL_OK;
+}
+
+/* ---- trials ---- */
+
+static void trial(void *arg, int thread, int n_threads)
+{
+    struct tw_limits_probe *p      = arg;
+    float                   result = (float)(thread + 1);
+    if (p->kind == READ) {
+        const uint8_t *share = p->buffer + p->bytes / (size_t)n_threads * (size_t)thread;
+        (void)atomic_fetch_xor_explicit(&p->sink, p->loops.read(share + p->at, p->part, p->streams),
+                                        memory_order_relaxed);
+        return;
+    }
+    double (*loop)(double, float *) = p->kind == FMA ? p->loops.fma : p->loops.dot;
+    p->flops[thread * 8]            = loop(trial_flops, &result);
+    (void)atomic_fetch_xor_explicit(&p->sink, result > 1e30f, memory_order_relaxed);
+}
+
+/* One trial; what was done per second. */
+static double rate_of_trial(struct tw_limits_probe *p)
+{
+    int      n     = tw_team_size(p->team);
+    uint64_t begin = tw_clock_ns();
+    tw_team_run(p->team, trial, p);
+    double seconds = (double)(tw_clock_ns() - begin) * 1e-9, done = 0;
+    if (p->kind == READ) {
+        done = (double)p->part * n;
+    }
+    for (int i = 0; p->kind != READ && i < n; i++) {
+        done += p->flops[i * 8];
+    }
+    return done / seconds;
+}
+
+/* Each thread walks through its share in pieces; the next trial takes the next piece, so that a piece is
+ * out of the caches when its turn comes again. */
+static void next_piece(struct tw_limits_probe *p)
+{
+    size_t share = p->bytes / (size_t)tw_team_size(p->team);
+    p->at += p->part;
+    if (p->at + p->part > share) {
+        p->at      = 0;
+        p->streams = p->streams == MOST_STREAMS ? 1 : p->streams * 2;
+    }
+}
+
+static double best_rate(struct tw_limits_probe *p, enum kind kind, double seconds)
+{
+    double   best = 0;
+    uint64_t stop = tw_clock_ns() + (uint64_t)(seconds * 1e9);
+    p->kind       = kind;
+    do {
+        double rate = rate_of_trial(p);
+        best        = rate > best ? rate : best;
+        if (kind == READ) {
+            next_piece(p);
+        }
+    } while (tw_clock_ns() < stop);
+    return best;
+}
+
+void tw_limits_measure(struct tw_limits_probe *p, double seconds, struct tw_limits *limits)
+{
+    double share       = seconds / (p->loops.dot == NULL ? KINDS - 1 : KINDS);
+    limits->read_bytes = fmax(limits->read_bytes, best_rate(p, READ, share));
+    limits->fma_flops  = fmax(limits->fma_flops, best_rate(p, FMA, share));
+    if (p->loops.dot != NULL) {
+        limits->dot_flops = fmax(limits->dot_flops, best_rate(p, DOT, share));
+    }
+}
+
+/* ---- making one ---- */
+
+static void touch(void *arg, int thread, int n_threads)
+{
+    struct tw_limits_probe *p     = arg;
+    size_t                  share = p->bytes / (size_t)n_threads;
+    memset(p->buffer + share * (size_t)thread, thread + 1, share); /* untouched memory is one page of zeros */
+}
+
+trawl_status tw_limits_probe_new(struct tw_limits_probe **out, const char *isa, int n_threads, size_t bytes,
+                                 struct trawl_error *err)
+{
+    struct tw_limits_probe *p     = NULL;
+    const char             *level = NULL;
+    size_t                  grain = (size_t)n_threads * MOST_STREAMS * READ_GRAIN;
+    *out                          = NULL;
+    if (n_threads < 1) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "limits of %d threads, expected at least 1", n_threads);
+    }
+    TW_TRY(best_level(isa, &level, err));
+    TW_TRY(tw_alloc(1, sizeof *p, &p, err));
+    fill_loops(&p->loops, level);
+    p->bytes            = ((bytes == 0 ? (size_t)BUFFER_BYTES : bytes) + grain - 1) / grain * grain;
+    p->streams          = 1;
+    trawl_status status = tw_alloc((size_t)n_threads * 8, sizeof *p->flops, &p->flops, err);
+    if (status == TRAWL_OK) {
+        status = tw_big_alloc(p->bytes, &p->buffer, err);
+    }
+    if (status == TRAWL_OK) {
+        status = tw_team_new(&p->team, n_threads, tw_wait_policy_for(n_threads), NULL, err);
+    }
+    if (status != TRAWL_OK) {
+        tw_limits_probe_free(p);
+        return status;
+    }
+    /* 32 MiB or a 16th of the share, the larger: long enough for the prefetchers to be at full speed. */
+    size_t share = p->bytes / (size_t)n_threads, piece = (size_t)MOST_STREAMS * READ_GRAIN;
+    p->part      = share / 16 / piece * piece;
+    p->part      = p->part < ((size_t)32 << 20) ? (size_t)32 << 20 : p->part;
+    p->part      = p->part > share ? share : p->part;
+    tw_team_run(p->team, touch, p);
+    *out = p;
+    return TRAWL_OK;
+}
+
+void tw_limits_probe_free(struct tw_limits_probe *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    tw_team_free(p->team);
+    tw_big_free(p->buffer, p->buffer == NULL ? 0 : p->bytes);
+    tw_free(p->flops);
+    tw_free(p);
+}

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: MIT */
+/* Writing packed weights: one pass over the checkpoint, a bounded piece at a time. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "base/size.h"
+#include "base/thread.h"
+#include "model/model_pack.h"
+#include "model/model_packed.h"
+
+enum { CHUNK_BYTES = 64 << 20, SMALL_FILE_MAX = 1 << 28 };
+
+struct writer {
+    const struct tw_packed_job *job;
+    struct tw_model model; /* config and layers only: what a list needs */
+    struct tw_weight_list list;
+    struct tw_safetensors *files;
+    struct tw_binding binding;
+    struct tw_packed_header header;
+    struct tw_packed_entry *entries; /* [list.n + 1], the last is the embedding */
+    enum tw_dtype embed_dtype;       /* as stored */
+    struct tw_atomic_file file;
+    struct tw_team *team;
+    uint8_t *head;   /* [head_bytes] */
+    uint8_t *buffer; /* one chunk */
+    float *vectors;  /* [list.floats] */
+    size_t buffer_bytes;
+    /* What the team packs now: pieces [first, first + n) into buffer. */
+    size_t first, n;
+    _Atomic size_t next;
+};
+
+/* ---- the folder ---- */
+
+static bool same_folder(const char *a, const char *b)
+{
+    char *ra = realpath(a, NULL), *rb = realpath(b, NULL);
+    bool same = ra != NULL && rb != NULL && strcmp(ra, rb) == 0;
+    free(ra);
+    free(rb);
+    return same;
+}
+
+static trawl_status copy_file(const char *from_dir, const char *to_dir, const char *name,
+                              struct trawl_error *err)
+{
+    char *from = NULL, *to = NULL, *data = NULL;
+    size_t n            = 0;
+    trawl_status status = tw_path_join(from_dir, name, &from, err);
+    if (status == TRAWL_OK) {
+        status = tw_path_join(to_dir, name, &to, err);
+    }
+    if (status == TRAWL_OK && tw_path_exists(from)) {
+        status = tw_file_read(from, SMALL_FILE_MAX, &data, &n, err);
+        if (status == TRAWL_OK) {
+            status = tw_file_replace(to, data, n, err);
+        }
+    }
+    tw_free(data);
+    tw_free(from);
+    tw_free(to);
+    return status;
+}
+
+/* A checkpoint that is not ours in the output folder would be hidden by the packed file. */
+static trawl_status refuse_checkpoint(const char *dir, struct trawl_error *err)
+{
+    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *path = NULL;
+        TW_TRY(tw_path_join(dir, names[i], &path, err));
+        bool there = tw_path_exists(path);
+        tw_free(path);
+        if (there) {
+            return tw_fail(err, TRAWL_ERR_EXISTS,
+                           "%s: holds %s, the checkpoint of another folder; give an empty output folder", dir,
+                           names[i]);
+        }
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status prepare_folder(const struct tw_packed_job *job, struct trawl_error *err)
+{
+    static const char *const names[] = {
+        "config.json",           "generation_config.json",  "tokenizer.json", "vocab.json",
+        "tokenizer_config.json", "special_tokens_map.json", "merges.txt",     "added_tokens.json",
+        "chat_template.jinja",   "chat_template.json"};
+    if (same_folder(job->folder, job->output_dir)) {
+        return TRAWL_OK;
+    }
+    TW_TRY(refuse_checkpoint(job->output_dir, err));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        TW_TRY(copy_file(job->folder, job->output_dir, names[i], err));
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status check_space(const char *dir, uint64_t need, struct trawl_error *err)
+{
+    const double gib = 1024.0 * 1024.0 * 1024.0;
+    struct statvfs v;
+    if (statvfs(dir, &v) == 0 && (uint64_t)v.f_bavail * v.f_frsize < need) {
+        return tw_fail(err, TRAWL_ERR_LIMIT, "%s: %.2f GiB are free, the packed weights need %.2f GiB", dir,
+                       (double)v.f_bavail * (double)v.f_frsize / gib, (double)need / gib);
+    }
+    return TRAWL_OK;
+}
+
+/* ---- header and table ---- */
+
+static struct tw_packed_entry *add_entry(struct writer *w, size_t i, const char *name, uint64_t *at,
+                                         uint64_t align, uint64_t elements, enum tw_dtype dtype)
+{
+    struct tw_packed_entry *e = &w->entries[i];
+    (void)snprintf(e->name, sizeof e->name, "%s", name);
+    *at       = tw_round_up(*at, align);
+    e->offset = *at;
+    e->bytes  = elements * tw_dtype_bytes(dtype);
+    e->dtype  = (uint32_t)dtype;
+    *at += e->bytes;
+    return e;
+}
+
+/* Places for everything, in the order of the list; the embedding last. */
+static trawl_status lay_out(struct writer *w, struct trawl_error *err)
+{
+    const struct tw_model_config *c = &w->model.config;
+    const struct tw_weight_list *l  = &w->list;
+    TW_TRY(tw_alloc(l->n + 1, sizeof *w->entries, &w->entries, err));
+    size_t table         = TW_PACKED_HEADER_BYTES + (l->n + 1) * (size_t)TW_PACKED_ENTRY_BYTES;
+    w->header            = (struct tw_packed_header){.byte_order = 0x01020304u, .version = TW_PACKED_VERSION};
+    uint64_t at          = tw_round_up(table, TW_PACKED_PAGE);
+    w->header.head_bytes = at;
+    memcpy(w->header.magic, "TRAWLPAK", sizeof w->header.magic);
+    for (size_t i = 0; i < l->n; i++) {
+        const struct tw_weight *weight = &l->weights[i];
+        bool matrix                    = tw_weight_is_matrix(weight);
+        struct tw_packed_entry *e =
+            add_entry(w, i, weight->name, &at, matrix ? TW_PACKED_PAGE : TW_PACKED_LINE, weight->elements,
+                      matrix ? w->binding.weight : TW_DTYPE_F32);
+        e->rows    = weight->rows;
+        e->columns = weight->columns;
+    }
+    w->embed_dtype            = w->job->compute == TW_DTYPE_BF16 ? TW_DTYPE_BF16 : w->binding.embed->dtype;
+    struct tw_packed_entry *e = add_entry(w, l->n, TW_EMBED_ROWS, &at, TW_PACKED_PAGE,
+                                          (uint64_t)c->vocab * c->hidden, w->embed_dtype);
+    e->rows                   = c->vocab;
+    e->columns                = c->hidden;
+    w->header.file_bytes      = at;
+    w->header.config_hash     = tw_packed_config_hash(c);
+    w->header.n_entries       = (uint32_t)(l->n + 1);
+    w->header.weight_dtype    = (uint32_t)w->binding.weight;
+    return TRAWL_OK;
+}
+
+/* Are panels and rows what the checkpoint holds? */
+static bool is_exact(const struct writer *w)
+{
+    bool exact = w->embed_dtype == w->binding.embed->dtype;
+    for (size_t i = 0; i < w->list.n; i++) {
+        if (tw_weight_is_matrix(&w->list.weights[i])) {
+            exact =
+                exact && (w->binding.weight == TW_DTYPE_F32 || w->binding.tensors[i]->dtype == TW_DTYPE_BF16);
+        }
+    }
+    return exact;
+}
+
+static void fill_head(struct writer *w)
+{
+    for (size_t i = 0; i < w->list.n; i++) {
+        w->entries[i].flags = atomic_load(&w->binding.bad[i]) != 0 ? TW_PACKED_NOT_FINITE : 0;
+    }
+    w->header.flags       = is_exact(w) ? TW_PACKED_EXACT : 0;
+    w->header.fingerprint = tw_binding_fingerprint(&w->binding, w->vectors);
+    memcpy(w->head, &w->header, sizeof w->header);
+    memcpy(w->head + sizeof w->header, w->entries, (w->list.n + 1) * sizeof *w->entries);
+    w->header.head_hash = tw_packed_head_hash(w->head, (size_t)w->header.head_bytes);
+    memcpy(w->head, &w->header, sizeof w->header);
+}
+
+/* ---- the weights ---- */
+
+static void pack_main(void *arg, int thread, int n_threads)
+{
+    struct writer *w = arg;
+    (void)thread;
+    (void)n_threads;
+    size_t origin, end;
+    tw_binding_panels_of(&w->binding, w->first, &origin, &end);
+    size_t index = tw_binding_weight_of(&w->binding, w->first);
+    size_t bytes = index < w->list.n
+                       ? tw_panel_elements(w->list.weights[index].columns) * tw_dtype_bytes(w->binding.weight)
+                       : 0;
+    for (;;) {
+        size_t i = atomic_fetch_add(&w->next, 1);
+        if (i >= w->n) {
+            return;
+        }
+        size_t begin;
+        tw_binding_panels_of(&w->binding, w->first + i, &begin, &end);
+        tw_binding_pack(&w->binding, w->first + i, w->buffer + (begin - origin) * bytes);
+    }
+}
+
+static void run_pieces(struct writer *w, size_t first, size_t n)
+{
+    w->first = first;
+    w->n     = n;
+    atomic_store(&w->next, 0);
+    tw_team_run(w->team, pack_main, w);
+}
+
+static trawl_status put(struct writer *w, const void *data, size_t n, struct trawl_error *err)
+{
+    TW_TRY(tw_atomic_file_write(&w->file, data, n, err));
+    if (w->job->on_tick != NULL && !w->job->on_tick(w->job->user, w->file.written, w->header.file_bytes)) {
+        return tw_fail(err, TRAWL_ERR_CANCELLED, "interrupted; nothing was written to %s",
+                       w->job->output_dir);
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status pad_to(struct writer *w, uint64_t offset, struct trawl_error *err)
+{
+    static const uint8_t zeros[TW_PACKED_PAGE];
+    while (w->file.written < offset) {
+        size_t n = (size_t)(offset - w->file.written);
+        TW_TRY(tw_atomic_file_write(&w->file, zeros, tw_min_size(n, sizeof zeros), err));
+    }
+    return TRAWL_OK;
+}
+
+/* Give back the whole pages of a part of the checkpoint that has been read. */
+static void release_source(const uint8_t *data, size_t bytes)
+{
+    uintptr_t page  = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)data + page - 1) / page * page;
+    uintptr_t end   = ((uintptr_t)data + bytes) / page * page;
+    if (begin < end) {
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+    }
+}
+
+static trawl_status write_matrix(struct writer *w, size_t index, struct tw_hash *hash,
+                                 struct trawl_error *err)
+{
+    const struct tw_weight *weight = &w->list.weights[index];
+    size_t panel                   = tw_panel_elements(weight->columns) * tw_dtype_bytes(w->binding.weight);
+    size_t pieces                  = tw_max_size(w->buffer_bytes / (panel * TW_PACK_PANELS), 1);
+    size_t end                     = w->binding.first_piece[index + 1];
+    for (size_t p = w->binding.first_piece[index]; p < end; p += pieces) {
+        size_t n = tw_min_size(pieces, end - p), first, last, unused;
+        run_pieces(w, p, n);
+        tw_binding_panels_of(&w->binding, p, &first, &unused);
+        tw_binding_panels_of(&w->binding, p + n - 1, &unused, &last);
+        tw_hash_update(hash, w->buffer, (last - first) * panel);
+        TW_TRY(put(w, w->buffer, (last - first) * panel, err));
+    }
+    release_source(w->binding.tensors[index]->data, w->binding.tensors[index]->bytes);
+    return TRAWL_OK;
+}
+
+/* Rows of the embedding as they are, or rounded to bf16 where the model would round them anyway. */
+static const uint8_t *rows_as_stored(struct writer *w, size_t row, size_t n)
+{
+    const struct tw_safetensors_tensor *t = w->binding.embed;
+    size_t width                          = t->shape[1];
+    const uint8_t *from                   = t->data + row * width * tw_dtype_bytes(t->dtype);
+    if (t->dtype == w->embed_dtype) {
+        return from;
+    }
+    for (size_t i = 0; i < n * width; i++) {
+        uint16_t half = 0;
+        float f       = 0;
+        if (t->dtype == TW_DTYPE_F32) {
+            memcpy(&f, from + 4 * i, 4);
+        } else {
+            memcpy(&half, from + 2 * i, 2);
+            f = tw_f16_to_f32(half);
+        }
+        half = tw_bf16_from_f32(f);
+        memcpy(w->buffer + 2 * i, &half, 2);
+    }
+    return w->buffer;
+}
+
+static trawl_status write_embedding(struct writer *w, struct tw_hash *hash, struct trawl_error *err)
+{
+    const struct tw_safetensors_tensor *t = w->binding.embed;
+    size_t step                           = (size_t)TW_PACK_PANELS * TW_PANEL; /* rows of a piece */
+    size_t row                            = t->shape[1] * tw_dtype_bytes(w->embed_dtype);
+    size_t rows                           = tw_max_size(w->buffer_bytes / (row * step), 1) * step;
+    size_t first                          = w->binding.first_piece[w->list.n];
+    for (size_t at = 0; at < t->shape[0]; at += rows) {
+        size_t n = tw_min_size(rows, t->shape[0] - at);
+        if (!w->binding.tied) {
+            run_pieces(w, first + at / step, tw_ceil_div(n, step));
+        }
+        const uint8_t *from = rows_as_stored(w, at, n);
+        tw_hash_update(hash, from, n * row);
+        TW_TRY(put(w, from, n * row, err));
+        size_t source = t->shape[1] * tw_dtype_bytes(t->dtype);
+        release_source(t->data + at * source, n * source);
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status write_weight(struct writer *w, size_t i, struct trawl_error *err)
+{
+    struct tw_packed_entry *e = &w->entries[i];
+    struct tw_hash *hash      = NULL;
+    TW_TRY(pad_to(w, e->offset, err));
+    TW_TRY(tw_hash_new(&hash, err));
+    trawl_status status = TRAWL_OK;
+    if (i == w->list.n) {
+        status = write_embedding(w, hash, err);
+    } else if (tw_weight_is_matrix(&w->list.weights[i])) {
+        status = write_matrix(w, i, hash, err);
+    } else {
+        tw_hash_update(hash, w->vectors + w->list.weights[i].first, (size_t)e->bytes);
+        status = put(w, w->vectors + w->list.weights[i].first, (size_t)e->bytes, err);
+    }
+    e->hash = tw_hash_value(hash);
+    tw_hash_free(hash);
+    return status;
+}
+
+static trawl_status write_file(struct writer *w, struct trawl_error *err)
+{
+    TW_TRY(pad_to(w, w->header.head_bytes, err)); /* zeros until everything else is there */
+    for (size_t i = 0; i <= w->list.n; i++) {
+        TW_TRY(write_weight(w, i, err));
+    }
+    TW_BUG_ON(w->file.written != w->header.file_bytes);
+    fill_head(w);
+    size_t done = 0;
+    while (done < w->header.head_bytes) {
+        ssize_t n = pwrite(w->file.fd, w->head + done, (size_t)w->header.head_bytes - done, (off_t)done);
+        if (n < 0 && errno != EINTR) {
+            return tw_fail_os(err, errno, "%s", w->file.tmp);
+        }
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return TRAWL_OK;
+}
+
+/* ---- the whole ---- */
+
+static trawl_status prepare(struct writer *w, struct trawl_error *err)
+{
+    struct tw_model *m = &w->model;
+    TW_TRY(tw_model_config_read(&m->config, w->job->folder, err));
+    TW_TRY(tw_alloc(m->config.n_layers, sizeof *m->layers, &m->layers, err));
+    TW_TRY(tw_weight_list_make(&w->list, m, err));
+    trawl_status status = tw_safetensors_open(&w->files, w->job->folder, err);
+    if (status != TRAWL_OK) {
+        bool packed = false;
+        (void)tw_packed_present(w->job->folder, &packed, NULL);
+        return packed
+                   ? tw_fail_prefix(err, status, "this folder holds packed weights, the checkpoint is wanted")
+                   : status;
+    }
+    TW_TRY(tw_binding_make(&w->binding, &w->list, &m->config, w->files, w->job->compute, err));
+    TW_TRY(lay_out(w, err));
+    w->buffer_bytes = CHUNK_BYTES;
+    for (size_t i = 0; i < w->list.n; i++) { /* at least one piece of the widest matrix */
+        size_t piece = (size_t)TW_PACK_PANELS * tw_panel_elements(w->list.weights[i].columns) * sizeof(float);
+        w->buffer_bytes = tw_max_size(w->buffer_bytes, piece);
+    }
+    TW_TRY(tw_big_alloc(w->buffer_bytes, &w->buffer, err));
+    TW_TRY(tw_alloc((size_t)w->header.head_bytes, 1, &w->head, err));
+    TW_TRY(tw_alloc(w->list.floats, sizeof *w->vectors, &w->vectors, err));
+    tw_binding_copy_vectors(&w->binding, w->vectors);
+    return tw_team_new(&w->team, w->job->n_threads, tw_wait_policy_for(w->job->n_threads), NULL, err);
+}
+
+static trawl_status write_locked(struct writer *w, struct trawl_error *err)
+{
+    char *path = NULL;
+    TW_TRY(prepare_folder(w->job, err));
+    TW_TRY(check_space(w->job->output_dir, w->header.file_bytes, err));
+    TW_TRY(tw_path_join(w->job->output_dir, TW_PACKED_FILE, &path, err));
+    trawl_status status = tw_atomic_file_open(&w->file, path, err);
+    tw_free(path);
+    TW_TRY(status);
+    status = write_file(w, err);
+    if (status != TRAWL_OK) {
+        tw_atomic_file_abandon(&w->file);
+        return status;
+    }
+    tw_binding_warn(&w->binding, w->job->log);
+    return tw_atomic_file_commit(&w->file, err);
+}
+
+/* Two writers in one folder would mix their files: the second is refused. */
+static trawl_status write_in_folder(struct writer *w, struct trawl_error *err)
+{
+    const char *dir = w->job->output_dir;
+    TW_TRY(tw_make_dirs(dir, err));
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return tw_fail_os(err, errno, "%s", dir);
+    }
+    trawl_status status = TRAWL_OK;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        status = tw_fail(err, TRAWL_ERR_EXISTS, "%s: is in use by another process", dir);
+    } else {
+        status = write_locked(w, err);
+    }
+    (void)close(fd);
+    return status;
+}
+
+static void release(struct writer *w)
+{
+    tw_team_free(w->team);
+    tw_binding_release(&w->binding);
+    tw_safetensors_close(w->files);
+    tw_weight_list_release(&w->list);
+    tw_big_free(w->buffer, w->buffer_bytes);
+    tw_free(w->head);
+    tw_free(w->vectors);
+    tw_free(w->entries);
+    tw_free(w->model.layers);
+}
+
+trawl_status tw_packed_write(const struct tw_packed_job *job, struct tw_packed_result *out,
+                             struct trawl_error *err)
+{
+    struct writer *w = NULL;
+    TW_TRY(tw_alloc(1, sizeof *w, &w, err));
+    w->job              = job;
+    trawl_status status = prepare(w, err);
+    if (status == TRAWL_OK) {
+        status = write_in_folder(w, err);
+    }
+    if (status == TRAWL_OK) {
+        *out = (struct tw_packed_result){
+            .file_bytes  = w->header.file_bytes,
+            .fingerprint = w->header.fingerprint,
+            .weight      = w->binding.weight,
+            .exact       = w->header.flags & TW_PACKED_EXACT,
+        };
+    }
+    release(w);
+    tw_free(w);
+    return status;
+}

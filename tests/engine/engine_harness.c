@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine_harness.h"
+
+#include "support/test.h"
+
+void harness_init(struct harness *h)
+{
+    memset(h, 0, sizeof *h);
+    (void)pthread_mutex_init(&h->lock, NULL);
+}
+
+void harness_free(struct harness *h)
+{
+    for (size_t i = 0; i < HARNESS_REQUESTS; i++) {
+        for (size_t s = 0; s < HARNESS_SITES; s++) {
+            free(h->answers[i].rows[s]);
+        }
+        free(h->answers[i].logits);
+        free(h->answers[i].prompt_logprobs);
+    }
+    (void)pthread_mutex_destroy(&h->lock);
+}
+
+struct tw_request *harness_add(struct harness *h, const int32_t *prompt, size_t n, size_t max_tokens)
+{
+    struct tw_request *q = &h->requests[h->n_requests];
+    *q = (struct tw_request){.id = h->n_requests, .prompt = prompt, .n_prompt = n, .max_tokens = max_tokens};
+    tw_sample_params_init(&q->sampling);
+    h->n_requests++;
+    return q;
+}
+
+static enum tw_pull pull(void *user, bool wait, struct tw_request *out)
+{
+    struct harness *h      = user;
+    enum tw_pull    answer = TW_PULL_END;
+    (void)wait;
+    (void)pthread_mutex_lock(&h->lock);
+    if (h->next < h->n_requests) {
+        *out = h->requests[h->backwards ? h->n_requests - 1 - h->next : h->next];
+        h->next++;
+        answer = TW_PULL_REQUEST;
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+    return answer;
+}
+
+static void *grown(void *p, size_t bytes)
+{
+    void *q = realloc(p, bytes);
+    if (q == NULL) {
+        abort();
+    }
+    return q;
+}
+
+static trawl_status rows(void *user, uint64_t id, size_t site, size_t position, const float *from, size_t n,
+                         size_t width, struct trawl_error *err)
+{
+    struct harness        *h = user;
+    struct harness_answer *a = &h->answers[id];
+    (void)pthread_mutex_lock(&h->lock);
+    size_t call = ++h->n_rows_calls;
+    (void)pthread_mutex_unlock(&h->lock);
+    if (call == h->fail_rows_at) {
+        return tw_fail(err, TRAWL_ERR_IO, "rows refused on purpose");
+    }
+    if (position != a->n_rows[site]) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "rows out of order");
+    }
+    a->rows[site] = grown(a->rows[site], (position + n) * width * sizeof(float));
+    memcpy(a->rows[site] + position * width, from, n * width * sizeof(float));
+    a->n_rows[site] = position + n;
+    return TRAWL_OK;
+}
+
+static trawl_status logits(void *user, uint64_t id, size_t position, const float *from, const float *logprobs,
+                           size_t n, size_t vocab, struct trawl_error *err)
+{
+    struct harness_answer *a = &((struct harness *)user)->answers[id];
+    (void)err;
+    a->logits          = grown(a->logits, (position + n) * vocab * sizeof(float));
+    a->prompt_logprobs = grown(a->prompt_logprobs, (position + n) * sizeof(float));
+    memcpy(a->logits + position * vocab, from, n * vocab * sizeof(float));
+    memcpy(a->prompt_logprobs + position, logprobs, n * sizeof(float));
+    return TRAWL_OK;
+}
+
+static trawl_status finished(void *user, const struct tw_result *r, struct trawl_error *err)
+{
+    struct harness_answer *a = &((struct harness *)user)->answers[r->id];
+    (void)err;
+    a->finish   = r->finish;
+    a->n_tokens = r->n_tokens;
+    for (size_t i = 0; i < r->n_tokens && i < HARNESS_TOKENS; i++) {
+        a->tokens[i]    = r->tokens[i];
+        a->logprobs[i]  = r->logprobs[i];
+        a->entropies[i] = r->entropies[i];
+    }
+    if (r->error != NULL) {
+        (void)snprintf(a->error, sizeof a->error, "%s", r->error->message);
+    }
+    return TRAWL_OK;
+}
+
+static void stop(void *user)
+{
+    struct harness *h = user;
+    (void)pthread_mutex_lock(&h->lock);
+    h->next = h->n_requests;
+    (void)pthread_mutex_unlock(&h->lock);
+}
+
+trawl_status harness_run(struct harness *h, struct tw_engine *engine, const struct tw_site *sites, size_t n_sites,
+                         struct trawl_error *err)
+{
+    struct tw_work w = {.user = h, .pull = pull, .rows = rows, .logits = logits, .finished = finished, .stop = stop};
+    h->next          = 0;
+    return tw_engine_run(engine, &w, sites, n_sites, err);
+}
+
+static void assert_floats(const float *a, const float *b, size_t n, const char *what, size_t request)
+{
+    if (n > 0 && memcmp(a, b, n * sizeof *a) != 0) {
+        size_t i = 0;
+        while (memcmp(&a[i], &b[i], sizeof *a) == 0) {
+            i++;
+        }
+        fail_msg("request %zu, %s: element %zu of %zu is %.9g in one run and %.9g in the other", request, what, i, n,
+                 (double)a[i], (double)b[i]);
+    }
+}
+
+void harness_assert_equal(const struct harness *a, const struct harness *b, const struct tw_engine *engine,
+                          const struct tw_site *sites, size_t n_sites)
+{
+    const struct tw_model_config *c = &tw_engine_model(engine)->config;
+    assert_int_equal(a->n_requests, b->n_requests);
+    for (size_t i = 0; i < a->n_requests; i++) {
+        const struct harness_answer *x = &a->answers[i], *y = &b->answers[i];
+        assert_int_equal(x->finish, y->finish);
+        assert_int_equal(x->n_tokens, y->n_tokens);
+        assert_memory_equal(x->tokens, y->tokens, sizeof x->tokens);
+        assert_floats(x->logprobs, y->logprobs, x->n_tokens, "log-probabilities", i);
+        assert_floats(x->entropies, y->entropies, x->n_tokens, "entropies", i);
+        for (size_t s = 0; s < n_sites; s++) {
+            char name[TW_SITE_NAME_BYTES];
+            tw_site_name(sites[s], name);
+            assert_int_equal(x->n_rows[s], y->n_rows[s]);
+            assert_floats(x->rows[s], y->rows[s], x->n_rows[s] * tw_site_width(sites[s], c), name, i);
+        }
+        if (x->logits != NULL) {
+            size_t n = a->requests[i].n_prompt;
+            assert_floats(x->logits, y->logits, n * c->vocab, "logits", i);
+            assert_floats(x->prompt_logprobs, y->prompt_logprobs, n, "prompt log-probabilities", i);
+        }
+    }
+}

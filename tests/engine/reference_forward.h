@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The forward pass as docs/numerics.md defines it, written for reading: no batch, no cache, no mesh, no
+ * packing, one sequence, one element at a time. The engine must equal it bit by bit. */
+#ifndef TRAWL_TESTS_ENGINE_REFERENCE_FORWARD_H
+#define TRAWL_TESTS_ENGINE_REFERENCE_FORWARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct reference {
+    size_t n, hidden, vocab, n_layers; /* n: tokens */
+    float *resid;  /* [n_layers][n][hidden]: output of every block */
+    float *logits; /* [n][vocab] */
+};
+
+/* Weights come from the checkpoint in `folder`; bf16: --dtype and --kv_dtype bfloat16, else float32. Fails the
+ * running test on any error. */
+void reference_forward(struct reference *out, const char *folder, bool bf16, int tree_leaves, const int32_t *tokens,
+                       size_t n);
+void reference_free(struct reference *r);
+
+#endif /* TRAWL_TESTS_ENGINE_REFERENCE_FORWARD_H */

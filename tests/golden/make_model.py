@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Write a small random model in Hugging Face layout: config.json and model.safetensors, bfloat16, no tokenizer.
+
+    make_model.py FOLDER [--hidden 64] [--intermediate 128] [--layers 4] [--heads 4] [--kv_heads 2] [--vocab 512]
+                         [--context 4096] [--seed 0] [--untied]
+
+Qwen2 family: biases on q, k and v; the head is the embedding unless --untied. The same arguments give the same bytes
+everywhere: weights come from Python's own Mersenne Twister and need nothing but the standard library."""
+import argparse
+import array
+import json
+import pathlib
+import random
+import struct
+import sys
+
+
+def bfloat16(values):
+    """Bytes of the values, cut to bfloat16 (random weights need no rounding)."""
+    words = array.array("I", struct.pack(f"<{len(values)}f", *values))
+    halves = array.array("H", (word >> 16 for word in words))
+    if sys.byteorder == "big":
+        halves.byteswap()
+    return halves.tobytes()
+
+
+def shapes(a):
+    width = a.hidden // a.heads
+    yield "model.embed_tokens.weight", [a.vocab, a.hidden]
+    for i in range(a.layers):
+        layer = f"model.layers.{i}."
+        yield layer + "input_layernorm.weight", [a.hidden]
+        yield layer + "post_attention_layernorm.weight", [a.hidden]
+        for name, rows in (("q", a.heads), ("k", a.kv_heads), ("v", a.kv_heads)):
+            yield f"{layer}self_attn.{name}_proj.weight", [rows * width, a.hidden]
+            yield f"{layer}self_attn.{name}_proj.bias", [rows * width]
+        yield layer + "self_attn.o_proj.weight", [a.hidden, a.heads * width]
+        yield layer + "mlp.gate_proj.weight", [a.intermediate, a.hidden]
+        yield layer + "mlp.up_proj.weight", [a.intermediate, a.hidden]
+        yield layer + "mlp.down_proj.weight", [a.hidden, a.intermediate]
+    yield "model.norm.weight", [a.hidden]
+    if a.untied:
+        yield "lm_head.weight", [a.vocab, a.hidden]
+
+
+def values(rng, name, shape):
+    if name.endswith("norm.weight"):
+        return [1 + rng.uniform(-0.1, 0.1) for _ in range(shape[0])]
+    if name.endswith("bias"):
+        return [rng.uniform(-0.1, 0.1) for _ in range(shape[0])]
+    scale = (3 / shape[1]) ** 0.5
+    return [rng.uniform(-scale, scale) for _ in range(shape[0] * shape[1])]
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    p.add_argument("folder", type=pathlib.Path)
+    for name, default in (("hidden", 64), ("intermediate", 128), ("layers", 4), ("heads", 4), ("kv_heads", 2),
+                          ("vocab", 512), ("context", 4096), ("seed", 0)):
+        p.add_argument("--" + name, type=int, default=default)
+    p.add_argument("--untied", action="store_true")
+    a = p.parse_args()
+    config = {
+        "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu", "torch_dtype": "bfloat16",
+        "hidden_size": a.hidden, "intermediate_size": a.intermediate, "num_hidden_layers": a.layers,
+        "num_attention_heads": a.heads, "num_key_value_heads": a.kv_heads, "vocab_size": a.vocab,
+        "max_position_embeddings": a.context, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+        "tie_word_embeddings": not a.untied, "bos_token_id": 0, "eos_token_id": 1}
+    rng = random.Random(a.seed)
+    header, blobs, at = {}, [], 0
+    for name, shape in shapes(a):
+        blob = bfloat16(values(rng, name, shape))
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [at, at + len(blob)]}
+        blobs.append(blob)
+        at += len(blob)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    a.folder.mkdir(parents=True, exist_ok=True)
+    (a.folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (a.folder / "model.safetensors").write_bytes(b"".join([struct.pack("<Q", len(text)), text, *blobs]))
+
+
+main()
