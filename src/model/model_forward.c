@@ -5,37 +5,14 @@
 
 #include <string.h>
 
-#include "base/size.h"
-
-/* One thread's view of a running step. */
-struct run {
-    struct tw_device     *d;
-    const struct tw_step *step;
-    int                   thread, n_threads;
-    size_t                n_rows; /* of the stage: the step's rows, or its logit rows once narrowed */
-    struct tw_segment    *segments;
-    size_t                n_segments;
-    bool                  narrowed;
-};
-
-static size_t norm_scratch_bytes(const struct tw_kernels *k, const struct tw_model_config *c)
-{
-    return tw_round_up(k->tile_rows * c->hidden * sizeof(float), 64);
-}
-
 size_t tw_forward_scratch_bytes(const struct tw_kernels *k, const struct tw_model_config *c, size_t group,
                                 size_t blocks)
 {
     size_t attend = tw_round_up(k->attend_scratch_bytes(TW_ATTEND_ROWS * group, c->head_dim), 64);
-    return norm_scratch_bytes(k, c) + attend + tw_round_up(2 * blocks * sizeof(void *), 64);
+    return tw_run_norm_bytes(k, c) + attend + tw_round_up(2 * blocks * sizeof(void *), 64);
 }
 
-static uint8_t *scratch_of(const struct run *r)
-{
-    return r->d->thread_scratch + (size_t)r->thread * r->d->thread_scratch_bytes;
-}
-
-static void meet(const struct run *r)
+static void meet(const struct tw_run *r)
 {
     if (r->n_threads > 1) {
         tw_barrier_wait(&r->d->barrier);
@@ -44,30 +21,10 @@ static void meet(const struct run *r)
 
 /* ---- captures ---- */
 
-static const struct tw_capture *capture_of(const struct run *r, enum tw_site_kind kind, size_t layer)
-{
-    for (size_t i = 0; i < r->step->n_captures; i++) {
-        const struct tw_capture *c = &r->step->captures[i];
-        if (c->site.kind == kind && c->site.layer == layer) {
-            return c;
-        }
-    }
-    return NULL;
-}
-
-/* Copy columns of a row of `from` to the capture, if there is one. Values that every device holds are
- * written by the first. */
-static void keep(const struct tw_capture *c, size_t row, size_t column, const float *from, size_t n)
-{
-    if (c != NULL && n > 0) {
-        memcpy(c->rows + row * c->width + column, from, n * sizeof(float));
-    }
-}
-
-static void keep_replicated(const struct run *r, const struct tw_capture *c, size_t row, const float *from)
+static void keep_replicated(const struct tw_run *r, const struct tw_capture *c, size_t row, const float *from)
 {
     if (r->d->shard.rank == 0) {
-        keep(c, row, 0, from, r->d->model->config.hidden);
+        tw_run_keep(c, row, 0, from, r->d->model->config.hidden);
     }
 }
 
@@ -86,7 +43,7 @@ static const uint32_t *one_leaf(uint32_t *slot, size_t k)
 }
 
 /* Column-parallel: panels [panel, ...) of the layer, all inputs, one leaf. */
-static void set_columns(struct run *r, enum tw_device_matmul which, const struct tw_linear *l, const void *rows,
+static void set_columns(struct tw_run *r, enum tw_device_matmul which, const struct tw_linear *l, const void *rows,
                         size_t panel, size_t n, float *y, size_t ldy)
 {
     struct tw_device *d  = r->d;
@@ -110,7 +67,7 @@ static void set_columns(struct run *r, enum tw_device_matmul which, const struct
 
 /* Row-parallel: all outputs, inputs [input, input + k), this device's leaves. Alone and with nobody asking
  * for the sum itself, it goes straight into the residual stream. */
-static void set_rows(struct run *r, enum tw_device_matmul which, const struct tw_linear *l, const void *rows,
+static void set_rows(struct tw_run *r, enum tw_device_matmul which, const struct tw_linear *l, const void *rows,
                      size_t input, size_t k, const uint32_t *leaf_end, bool keep_sum)
 {
     struct tw_device *d  = r->d;
@@ -133,7 +90,7 @@ static void set_rows(struct run *r, enum tw_device_matmul which, const struct tw
     atomic_store_explicit(&mm->next, 0, memory_order_relaxed);
 }
 
-static void matmul(struct run *r, enum tw_device_matmul which)
+static void matmul(struct tw_run *r, enum tw_device_matmul which)
 {
     const struct tw_kernels *k  = r->d->kernels;
     struct tw_matmul        *mm = &r->d->matmul[which];
@@ -149,7 +106,7 @@ static void matmul(struct run *r, enum tw_device_matmul which)
     }
 }
 
-static tw_pack_rows_fn *pack_fn(const struct run *r)
+static tw_pack_rows_fn *pack_fn(const struct tw_run *r)
 {
     const struct tw_kernels *k = r->d->kernels;
     return r->d->model->compute == TW_DTYPE_BF16 ? k->pack_bf16 : k->pack_f32;
@@ -161,7 +118,7 @@ static void *block_at(void *packed, size_t first_row, size_t k)
 }
 
 /* Pack rows of width k, this thread's blocks of them. */
-static void pack_rows(const struct run *r, void *packed, const float *x, size_t ldx, size_t k)
+static void pack_rows(const struct tw_run *r, void *packed, const float *x, size_t ldx, size_t k)
 {
     size_t tile = r->d->kernels->tile_rows, begin, end;
     tw_split(tw_row_blocks(r->n_rows, tile), r->thread, r->n_threads, &begin, &end);
@@ -173,19 +130,19 @@ static void pack_rows(const struct run *r, void *packed, const float *x, size_t 
 
 /* ---- the residual stream ---- */
 
-static const float *bias_of_pending(const struct run *r, size_t layer, bool of_mlp)
+static const float *bias_of_pending(const struct tw_run *r, size_t layer, bool of_mlp)
 {
     const struct tw_layer *l = &r->d->model->layers[layer];
     return of_mlp ? l->down.bias : l->o.bias;
 }
 
 /* Bring a row-parallel sum into rows [begin, end) of x, if it is not there yet. */
-static void finish_sum(const struct run *r, size_t layer, bool of_mlp, size_t begin, size_t end)
+static void finish_sum(const struct tw_run *r, size_t layer, bool of_mlp, size_t begin, size_t end)
 {
     struct tw_device        *d       = r->d;
     size_t                   hidden  = d->model->config.hidden;
     const float             *bias    = bias_of_pending(r, layer, of_mlp);
-    const struct tw_capture *capture = capture_of(r, of_mlp ? TW_SITE_MLP_OUT : TW_SITE_ATTN_OUT, layer);
+    const struct tw_capture *capture = tw_run_capture(r, of_mlp ? TW_SITE_MLP_OUT : TW_SITE_ATTN_OUT, layer);
     bool                     alone   = d->config.degree == 1;
     if (alone && capture == NULL) {
         return; /* the matmul added it */
@@ -208,7 +165,7 @@ static void finish_sum(const struct run *r, size_t layer, bool of_mlp, size_t be
 }
 
 /* After a row-parallel matmul: the exchange between devices. Every thread of the device returns the same. */
-static trawl_status exchange(struct run *r, bool contributes)
+static trawl_status exchange(struct tw_run *r, bool contributes)
 {
     struct tw_device *d = r->d;
     meet(r);
@@ -238,12 +195,12 @@ struct norm_stage {
     const struct tw_capture *before, *before2; /* sites that see x at this point */
 };
 
-static void normalise(const struct run *r, const struct norm_stage *s)
+static void normalise(const struct tw_run *r, const struct norm_stage *s)
 {
     struct tw_device *d      = r->d;
     size_t            hidden = d->model->config.hidden;
     size_t            tile = d->kernels->tile_rows, begin, end;
-    float            *rows = (float *)scratch_of(r);
+    float            *rows = (float *)tw_run_scratch(r);
     tw_split(tw_row_blocks(r->n_rows, tile), r->thread, r->n_threads, &begin, &end);
     for (size_t b = begin; b < end; b++) {
         struct tw_row_block block = tw_row_block(r->n_rows, tile, b);
@@ -262,11 +219,11 @@ static void normalise(const struct run *r, const struct norm_stage *s)
 
 /* ---- embedding ---- */
 
-static void embed(const struct run *r)
+static void embed(const struct tw_run *r)
 {
     struct tw_device             *d = r->d;
     const struct tw_model_config *c = &d->model->config;
-    const struct tw_capture      *site = capture_of(r, TW_SITE_EMBED, 0);
+    const struct tw_capture      *site = tw_run_capture(r, TW_SITE_EMBED, 0);
     size_t                        half = c->head_dim / 2, begin, end;
     tw_split(r->n_rows, r->thread, r->n_threads, &begin, &end);
     for (size_t row = begin; row < end; row++) {
@@ -278,185 +235,39 @@ static void embed(const struct run *r)
     }
 }
 
-/* ---- attention ---- */
-
-/* Heads of one row: capture, norm (Qwen3), rotate, and move together when heads are padded. */
-static void finish_heads(const struct run *r, float *heads, size_t n, const float *norm, size_t row, bool rotate)
-{
-    const struct tw_device       *d = r->d;
-    const struct tw_model_config *c = &d->model->config;
-    size_t                        half = c->head_dim / 2;
-    for (size_t h = 0; h < n; h++) {
-        float *x = heads + h * d->head_stride;
-        if (norm != NULL) {
-            d->kernels->rmsnorm(x, x, norm, c->head_dim, c->rms_eps);
-        }
-        if (rotate) {
-            d->kernels->rope(x, d->cos + row * half, d->sin + row * half, c->head_dim);
-        }
-        if (h > 0 && d->head_stride != c->head_dim) {
-            memmove(heads + h * c->head_dim, x, c->head_dim * sizeof(float));
-        }
-    }
-}
-
-static void keep_heads(const struct run *r, const struct tw_capture *c, size_t row, const float *heads,
-                       struct tw_range range)
-{
-    size_t dim = r->d->model->config.head_dim;
-    for (size_t h = range.begin; c != NULL && h < range.end; h++) {
-        keep(c, row, h * dim, heads + (h - range.begin) * r->d->head_stride, dim);
-    }
-}
-
-/* Two positions share a pair of the value block: the thread that has the even one also takes the odd. */
-static size_t pair_boundary(const struct run *r, size_t row)
-{
-    if (row > 0 && row < r->n_rows) {
-        const struct tw_segment *s = &r->segments[r->step->row_segment[row]];
-        if (row > s->row && (s->position + row - s->row) % 2 == 1) {
-            return row + 1;
-        }
-    }
-    return row;
-}
-
-static void rotate_and_store(const struct run *r, size_t layer)
-{
-    struct tw_device             *d = r->d;
-    const struct tw_model_config *c = &d->model->config;
-    const struct tw_layer        *l = &d->model->layers[layer];
-    size_t n_q = tw_range_size(d->shard.q_heads), n_kv = tw_range_size(d->shard.kv_heads);
-    const struct tw_capture *site_q = capture_of(r, TW_SITE_Q, layer), *site_k = capture_of(r, TW_SITE_K, layer);
-    const struct tw_capture *site_v = capture_of(r, TW_SITE_V, layer);
-    tw_kv_store_fn *store = d->kv.dtype == TW_DTYPE_BF16 ? d->kernels->kv_store_bf16 : d->kernels->kv_store_f32;
-    size_t          begin, end;
-    tw_split(r->n_rows, r->thread, r->n_threads, &begin, &end);
-    begin = pair_boundary(r, begin);
-    end   = pair_boundary(r, end);
-    for (size_t row = begin; row < end; row++) {
-        const struct tw_segment *s        = &r->segments[r->step->row_segment[row]];
-        size_t                   position = s->position + row - s->row;
-        size_t                   page     = s->pages[position / TW_KV_BLOCK];
-        float                   *q        = d->q + row * n_q * d->head_stride;
-        float                   *k        = d->k + row * n_kv * d->head_stride;
-        float                   *v        = d->v + row * n_kv * d->head_stride;
-        keep_heads(r, site_q, row, q, d->shard.q_heads);
-        keep_heads(r, site_k, row, k, d->shard.kv_heads);
-        keep_heads(r, site_v, row, v, d->shard.kv_heads);
-        finish_heads(r, q, n_q, l->q_norm, row, true);
-        finish_heads(r, k, n_kv, l->k_norm, row, true);
-        finish_heads(r, v, n_kv, NULL, row, false);
-        for (size_t h = 0; h < n_kv; h++) {
-            store(tw_kv_keys(&d->kv, layer, page, h), tw_kv_values(&d->kv, layer, page, h), position % TW_KV_BLOCK,
-                  k + h * c->head_dim, v + h * c->head_dim, c->head_dim);
-        }
-    }
-}
-
-/* Rows [row, row + n) of a segment, all query heads of this device that read KV head `kv`. */
-static void attend_rows(const struct run *r, size_t layer, const struct tw_segment *s, size_t first, size_t n,
-                        size_t kv)
-{
-    struct tw_device             *d     = r->d;
-    const struct tw_model_config *c     = &d->model->config;
-    size_t                        group = c->n_heads / c->n_kv_heads;
-    size_t global = d->shard.kv_heads.begin + kv;
-    size_t h0     = tw_max_size(d->shard.q_heads.begin, global * group);
-    size_t h1     = tw_min_size(d->shard.q_heads.end, (global + 1) * group);
-    size_t n_q    = tw_range_size(d->shard.q_heads);
-    size_t last   = s->position + first + n; /* keys seen by the last row */
-    size_t blocks = tw_ceil_div(last, TW_KV_BLOCK);
-
-    uint8_t     *scratch = scratch_of(r) + norm_scratch_bytes(d->kernels, c);
-    const void **keys    = (const void **)scratch;
-    const void **values  = keys + blocks;
-    for (size_t b = 0; b < blocks; b++) {
-        keys[b]   = tw_kv_keys(&d->kv, layer, s->pages[b], kv);
-        values[b] = tw_kv_values(&d->kv, layer, s->pages[b], kv);
-    }
-    size_t           row = s->row + first, local = h0 - d->shard.q_heads.begin;
-    struct tw_attend a   = {
-          .q        = d->q + row * n_q * d->head_stride + local * c->head_dim,
-          .ldq      = n_q * d->head_stride,
-          .n_rows   = n,
-          .position = s->position + first,
-          .n_heads  = h1 - h0,
-          .head_dim = c->head_dim,
-          .scale    = d->score_scale,
-          .k_blocks = keys,
-          .v_blocks = values,
-          .z        = d->z + (row * n_q + local) * c->head_dim,
-          .ldz      = n_q * c->head_dim,
-          .scratch  = scratch + tw_round_up(2 * blocks * sizeof(void *), 64),
-    };
-    (d->kv.dtype == TW_DTYPE_BF16 ? d->kernels->attend_bf16 : d->kernels->attend_f32)(&a);
-}
-
-/* Tasks are (segment, KV head, tile of rows), numbered in that order; a segment's last tiles see the most
- * keys and come first. */
-static void attend(const struct run *r, size_t layer)
-{
-    struct tw_device *d    = r->d;
-    size_t            n_kv = tw_range_size(d->shard.kv_heads);
-    size_t            base = 0, task = atomic_fetch_add_explicit(&d->next_attend, 1, memory_order_relaxed);
-    for (size_t i = 0; i < r->n_segments; i++) {
-        const struct tw_segment *s     = &r->segments[i];
-        size_t                   tiles = tw_ceil_div(s->n_rows, TW_ATTEND_ROWS);
-        while (task - base < tiles * n_kv) {
-            size_t tile  = tiles - 1 - (task - base) / n_kv;
-            size_t first = tile * TW_ATTEND_ROWS;
-            attend_rows(r, layer, s, first, tw_min_size(TW_ATTEND_ROWS, s->n_rows - first), (task - base) % n_kv);
-            task = atomic_fetch_add_explicit(&d->next_attend, 1, memory_order_relaxed);
-        }
-        base += tiles * n_kv;
-    }
-}
-
-static void keep_z(const struct run *r, size_t layer)
-{
-    const struct tw_device  *d    = r->d;
-    const struct tw_capture *site = capture_of(r, TW_SITE_Z, layer);
-    size_t dim = d->model->config.head_dim, n = tw_range_size(d->shard.q_heads) * dim, begin, end;
-    tw_split(r->n_rows, r->thread, r->n_threads, &begin, &end);
-    for (size_t row = begin; site != NULL && row < end; row++) {
-        keep(site, row, d->shard.q_heads.begin * dim, d->z + row * n, n);
-    }
-}
-
 /* ---- the MLP when its middle is captured ---- */
 
-static void middle_apart(const struct run *r, size_t layer)
+static void middle_apart(const struct tw_run *r, size_t layer)
 {
     struct tw_device *d = r->d;
     size_t            n = tw_range_size(d->shard.intermediate), column = d->shard.intermediate.begin;
-    const struct tw_capture *pre    = capture_of(r, TW_SITE_MLP_PRE, layer);
-    const struct tw_capture *linear = capture_of(r, TW_SITE_MLP_PRE_LINEAR, layer);
-    const struct tw_capture *post   = capture_of(r, TW_SITE_MLP_POST, layer);
+    const struct tw_capture *pre    = tw_run_capture(r, TW_SITE_MLP_PRE, layer);
+    const struct tw_capture *linear = tw_run_capture(r, TW_SITE_MLP_PRE_LINEAR, layer);
+    const struct tw_capture *post   = tw_run_capture(r, TW_SITE_MLP_POST, layer);
     size_t                   tile = d->kernels->tile_rows, begin, end;
     tw_split(tw_row_blocks(r->n_rows, tile), r->thread, r->n_threads, &begin, &end);
     for (size_t b = begin; n > 0 && b < end; b++) {
         struct tw_row_block block = tw_row_block(r->n_rows, tile, b);
         for (size_t row = block.begin; row < block.begin + block.rows; row++) {
             float *gate = d->gate + row * n, *up = d->up + row * n;
-            keep(pre, row, column, gate, n);
-            keep(linear, row, column, up, n);
+            tw_run_keep(pre, row, column, gate, n);
+            tw_run_keep(linear, row, column, up, n);
             d->kernels->swiglu(gate, gate, up, n);
-            keep(post, row, column, gate, n);
+            tw_run_keep(post, row, column, gate, n);
         }
         pack_fn(r)(block_at(d->packed_mid, block.begin, n), d->gate + block.begin * n, n, block.rows, n);
     }
 }
 
-static bool middle_captured(const struct run *r, size_t layer)
+static bool middle_captured(const struct tw_run *r, size_t layer)
 {
-    return capture_of(r, TW_SITE_MLP_PRE, layer) != NULL ||
-           capture_of(r, TW_SITE_MLP_PRE_LINEAR, layer) != NULL || capture_of(r, TW_SITE_MLP_POST, layer) != NULL;
+    return tw_run_capture(r, TW_SITE_MLP_PRE, layer) != NULL ||
+           tw_run_capture(r, TW_SITE_MLP_PRE_LINEAR, layer) != NULL || tw_run_capture(r, TW_SITE_MLP_POST, layer) != NULL;
 }
 
 /* ---- one layer ---- */
 
-static void set_qkv(struct run *r, const struct tw_layer *l)
+static void set_qkv(struct tw_run *r, const struct tw_layer *l)
 {
     struct tw_device *d = r->d;
     struct tw_range   q = d->shard.q_heads, kv = d->shard.kv_heads;
@@ -467,7 +278,7 @@ static void set_qkv(struct run *r, const struct tw_layer *l)
     set_columns(r, TW_MATMUL_V, &l->v, d->packed_in, kv.begin * per_head, n_kv, d->v, n_kv);
 }
 
-static void set_mlp(struct run *r, const struct tw_layer *l, bool apart, bool keep_sum)
+static void set_mlp(struct tw_run *r, const struct tw_layer *l, bool apart, bool keep_sum)
 {
     struct tw_device *d = r->d;
     struct tw_range   c = d->shard.intermediate;
@@ -487,7 +298,7 @@ static void set_mlp(struct run *r, const struct tw_layer *l, bool apart, bool ke
 
 /* In the last layer only the rows whose logits are wanted go on, unless someone looks at the others: their
  * keys and values are stored by now, and nothing else of them is used. */
-static void narrow(struct run *r)
+static void narrow(struct tw_run *r)
 {
     struct tw_device     *d    = r->d;
     const struct tw_step *step = r->step;
@@ -513,7 +324,7 @@ static void narrow(struct run *r)
     meet(r);
 }
 
-static trawl_status attention_half(struct run *r, size_t layer)
+static trawl_status attention_half(struct tw_run *r, size_t layer)
 {
     struct tw_device      *d = r->d;
     const struct tw_layer *l = &d->model->layers[layer];
@@ -524,8 +335,8 @@ static trawl_status attention_half(struct run *r, size_t layer)
         .sum_layer  = layer > 0 ? layer - 1 : 0,
         .sum_of_mlp = true,
         .weight     = l->input_norm,
-        .before     = capture_of(r, TW_SITE_RESID_PRE, layer),
-        .before2    = layer > 0 ? capture_of(r, TW_SITE_RESID_POST, layer - 1) : NULL,
+        .before     = tw_run_capture(r, TW_SITE_RESID_PRE, layer),
+        .before2    = layer > 0 ? tw_run_capture(r, TW_SITE_RESID_POST, layer - 1) : NULL,
     };
     normalise(r, &s);
     if (r->thread == 0) {
@@ -537,25 +348,25 @@ static trawl_status attention_half(struct run *r, size_t layer)
     matmul(r, TW_MATMUL_K);
     matmul(r, TW_MATMUL_V);
     meet(r);
-    rotate_and_store(r, layer);
+    tw_run_rotate_and_store(r, layer);
     meet(r);
     if (layer + 1 == d->model->config.n_layers) {
         narrow(r);
     }
-    attend(r, layer);
+    tw_run_attend(r, layer);
     if (r->thread == 0) {
         set_rows(r, TW_MATMUL_O, &l->o, d->packed_in, d->shard.q_heads.begin * d->model->config.head_dim, heads,
-                 d->leaf_end[0], capture_of(r, TW_SITE_ATTN_OUT, layer) != NULL);
+                 d->leaf_end[0], tw_run_capture(r, TW_SITE_ATTN_OUT, layer) != NULL);
     }
     meet(r);
-    keep_z(r, layer);
+    tw_run_keep_z(r, layer);
     pack_rows(r, d->packed_in, d->z, heads, heads);
     meet(r);
     matmul(r, TW_MATMUL_O);
     return exchange(r, heads > 0);
 }
 
-static trawl_status mlp_half(struct run *r, size_t layer)
+static trawl_status mlp_half(struct tw_run *r, size_t layer)
 {
     struct tw_device      *d     = r->d;
     const struct tw_layer *l     = &d->model->layers[layer];
@@ -565,11 +376,11 @@ static trawl_status mlp_half(struct run *r, size_t layer)
         .has_sum   = true,
         .sum_layer = layer,
         .weight    = l->post_norm,
-        .before    = capture_of(r, TW_SITE_RESID_MID, layer),
+        .before    = tw_run_capture(r, TW_SITE_RESID_MID, layer),
     };
     normalise(r, &s);
     if (r->thread == 0) {
-        set_mlp(r, l, apart, capture_of(r, TW_SITE_MLP_OUT, layer) != NULL);
+        set_mlp(r, l, apart, tw_run_capture(r, TW_SITE_MLP_OUT, layer) != NULL);
     }
     meet(r);
     if (apart) {
@@ -588,13 +399,13 @@ static trawl_status mlp_half(struct run *r, size_t layer)
 /* ---- after the last layer ---- */
 
 /* Complete the residual rows, then the final norm of the rows that someone wants. */
-static void finish_rows(const struct run *r)
+static void finish_rows(const struct tw_run *r)
 {
     struct tw_device *d      = r->d;
     size_t            hidden = d->model->config.hidden, last = d->model->config.n_layers - 1, begin, end;
-    const struct tw_capture *post = capture_of(r, TW_SITE_RESID_POST, last);
-    const struct tw_capture *norm = capture_of(r, TW_SITE_FINAL_NORM, 0);
-    float                   *row_scratch = (float *)scratch_of(r);
+    const struct tw_capture *post = tw_run_capture(r, TW_SITE_RESID_POST, last);
+    const struct tw_capture *norm = tw_run_capture(r, TW_SITE_FINAL_NORM, 0);
+    float                   *row_scratch = (float *)tw_run_scratch(r);
     tw_split(r->n_rows, r->thread, r->n_threads, &begin, &end);
     if (begin < end) {
         finish_sum(r, last, true, begin, end);
@@ -609,13 +420,13 @@ static void finish_rows(const struct run *r)
     }
 }
 
-static void head(struct run *r)
+static void head(struct tw_run *r)
 {
     struct tw_device     *d      = r->d;
     const struct tw_step *step   = r->step;
     size_t                hidden = d->model->config.hidden, tile = d->kernels->tile_rows, begin, end;
     size_t                n      = step->n_logit_rows;
-    float                *rows   = (float *)scratch_of(r);
+    float                *rows   = (float *)tw_run_scratch(r);
     tw_split(tw_row_blocks(n, tile), r->thread, r->n_threads, &begin, &end);
     for (size_t b = begin; b < end; b++) {
         struct tw_row_block block = tw_row_block(n, tile, b);
@@ -638,7 +449,7 @@ static void head(struct run *r)
 
 trawl_status tw_device_forward(struct tw_device *d, const struct tw_step *step, int thread)
 {
-    struct run r = {
+    struct tw_run r = {
         .d          = d,
         .step       = step,
         .thread     = thread,

@@ -37,7 +37,7 @@ while read -r name; do
     expect 0 '' "$trawl" help "${words[@]}"
     cmp -s out help || fail "trawl help $name is not trawl $name --help"
     expect 0 '' "$trawl" man "${words[@]}"
-    grep -oE '^ +(-[a-z], )?--[a-z_0-9]+' help | grep -oE '[a-z_0-9]+$' | while read -r option; do
+    grep -oE '^  (-[a-z], )?--[a-z_0-9]+' help | grep -oE '[a-z_0-9]+$' | while read -r option; do
         grep -qF -- "\\fB\\-\\-$option\\fR" out || echo "$option"
     done > lacking
     [ -s lacking ] && fail "the page of $name lacks $(tr '\n' ' ' < lacking)"
