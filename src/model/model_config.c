@@ -39,7 +39,8 @@ static trawl_status get_size(const json_t *j, const char *key, const char *what,
 {
     int64_t v = (int64_t)*out;
     TW_TRY(tw_json_get_int(j, key, what, &v, err));
-    if (v == 0 && json_object_get(j, key) == NULL) {
+    const json_t *given = json_object_get(j, key);
+    if (v == 0 && (given == NULL || json_is_null(given))) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: \"%s\" is missing", what, key);
     }
     if (v < 1 || (uint64_t)v > limit) {
@@ -174,9 +175,25 @@ static trawl_status read_heads(struct tw_model_config *c, const json_t *j, const
                        c->hidden, c->n_heads);
     }
     TW_TRY(get_size(j, "head_dim", what, TW_MAX_HEAD_DIM, &c->head_dim, err));
-    if (c->head_dim % 2 != 0 || c->head_dim > TW_MAX_HEAD_DIM) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: head_dim is %zu, expected an even number up to %d", what,
-                       c->head_dim, TW_MAX_HEAD_DIM);
+    if (c->head_dim % 2 != 0) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: head_dim is %zu, expected an even number", what, c->head_dim);
+    }
+    return TRAWL_OK;
+}
+
+/* layer_types of newer files: one name a layer. */
+static trawl_status refuse_layer_types(const json_t *j, const char *what, struct trawl_error *err)
+{
+    json_t *types = NULL, *type;
+    size_t  i;
+    TW_TRY(tw_json_get_array(j, "layer_types", what, &types, err));
+    json_array_foreach(types, i, type) {
+        const char *name = json_string_value(type);
+        if (name == NULL || strcmp(name, "full_attention") != 0) {
+            return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
+                           "%s: layer_types[%zu] is \"%s\"; only \"full_attention\" is supported", what, i,
+                           name == NULL ? tw_json_type_name(type) : name);
+        }
     }
     return TRAWL_OK;
 }
@@ -207,7 +224,13 @@ static trawl_status refuse_variants(const json_t *j, const char *what, struct tr
     if (tp > 1) {
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: pretraining_tp is %lld, only 1 is supported", what, (long long)tp);
     }
-    return TRAWL_OK;
+    double rotary = 1;
+    TW_TRY(tw_json_get_double(j, "partial_rotary_factor", what, &rotary, err));
+    if (rotary < 1 || rotary > 1) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: partial_rotary_factor is %g, only 1 is supported", what,
+                       rotary);
+    }
+    return refuse_layer_types(j, what, err);
 }
 
 static trawl_status read_object(struct tw_model_config *c, const json_t *j, const char *what,

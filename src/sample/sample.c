@@ -273,10 +273,12 @@ struct tw_sampled tw_sample(struct tw_sampler *s, const float *logits, const str
         size_t index;
         s->kernels->argmax(s->row, s->n_vocab, &max, &index);
         out.token = (int32_t)index;
-        if (p->temperature > 0) {
+        /* A row without a finite highest logit has no distribution to draw from: its argmax stands. */
+        if (p->temperature > 0 && isfinite(max)) {
             float t = (float)p->temperature;
             for (size_t i = 0; i < s->n_vocab; i++) {
-                s->row[i] = (s->row[i] - max) / t; /* the difference first: a tiny t must not overflow */
+                float d   = s->row[i] - max; /* the difference first: a tiny t must not overflow */
+                s->row[i] = d <= 0 ? d / t : -INFINITY; /* NaN is never drawn */
             }
             out.token = draw(s, p, position);
         }
