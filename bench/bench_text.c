@@ -30,9 +30,9 @@ static uint64_t cpu_ns(void)
 
 static trawl_status measure(const struct tw_tokenizer *tokenizer, const char *path, struct trawl_error *err)
 {
-    char         *text = NULL;
-    size_t        n    = 0;
-    double        encode[PASSES], decode[PASSES];
+    char *text = NULL;
+    size_t n   = 0;
+    double encode[PASSES], decode[PASSES];
     struct tw_ids ids = {0};
     struct tw_str back;
     tw_str_init(&back, 0);
@@ -52,8 +52,8 @@ static trawl_status measure(const struct tw_tokenizer *tokenizer, const char *pa
     }
     qsort(encode, PASSES, sizeof *encode, by_value);
     qsort(decode, PASSES, sizeof *decode, by_value);
-    printf("%-40s %8.2f MB %9zu tokens  encode %6.1f MB/s  decode %6.1f MB/s\n", path, (double)n / 1e6, ids.size,
-           encode[PASSES / 2], decode[PASSES / 2]);
+    printf("%-40s %8.2f MB %9zu tokens  encode %6.1f MB/s  decode %6.1f MB/s\n", path, (double)n / 1e6,
+           ids.size, encode[PASSES / 2], decode[PASSES / 2]);
     tw_ids_release(&ids);
     tw_str_release(&back);
     tw_free(text);
@@ -62,13 +62,13 @@ static trawl_status measure(const struct tw_tokenizer *tokenizer, const char *pa
 
 int main(int argc, char **argv)
 {
-    struct trawl_error   err       = {0};
+    struct trawl_error err         = {0};
     struct tw_tokenizer *tokenizer = NULL;
     if (argc < 3) {
         fprintf(stderr, "usage: bench_text FOLDER FILE...\n");
         return 2;
     }
-    uint64_t     begin  = cpu_ns();
+    uint64_t begin      = cpu_ns();
     trawl_status status = tw_tokenizer_open(argv[1], &tokenizer, &err);
     printf("open %.3f s\n", (double)(cpu_ns() - begin) / 1e9);
     for (int i = 2; i < argc && status == TRAWL_OK; i++) {

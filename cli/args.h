@@ -14,6 +14,7 @@
 #include "cli/options.h"
 
 struct cli_args;
+struct trawl_world;
 
 /* argv: the words behind the command's name. The strings are borrowed: argv must outlive *out, which is
  * freed with cli_args_free. With --help present anywhere before "--", nothing is checked beyond it. */
@@ -22,6 +23,10 @@ trawl_status cli_args_parse(const struct cli_command *command, size_t argc, cons
 void cli_args_free(struct cli_args *args);
 
 const struct cli_command *cli_args_command(const struct cli_args *args);
+
+/* The processes that this one was started with, for the engines of the command; NULL: it is alone. */
+void cli_args_set_world(struct cli_args *args, struct trawl_world *world);
+struct trawl_world *cli_args_world(const struct cli_args *args);
 
 /* Getters: `name` as in the table. An unknown name, or a getter of another type, is a bug of the caller and
  * aborts (TW_BUG_ON). */

@@ -58,14 +58,17 @@ void bench_cases_release(struct bench_cases *all)
     *all = (struct bench_cases){0};
 }
 
+size_t bench_case_ramp(const struct bench_case *c, size_t prefill_chunk)
+{
+    return c->batch == 1 ? 0 : tw_ceil_div(c->batch * c->prompt, prefill_chunk) + 2; /* those that read prompts */
+}
+
 size_t bench_case_max_tokens(const struct bench_case *c, size_t prefill_chunk)
 {
     if (c->kind == BENCH_HARVEST || c->kind == BENCH_PLAIN) {
         return 0;
     }
-    /* The steps between the first sequence's first token and the last one's: those that read the prompts. */
-    size_t ramp = c->batch == 1 ? 0 : tw_ceil_div(c->batch * c->prompt, prefill_chunk) + 2;
-    return 1 + ramp + c->gen;
+    return 2 + bench_case_ramp(c, prefill_chunk) + c->gen;
 }
 
 size_t bench_case_tokens(const struct bench_case *c)

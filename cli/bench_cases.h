@@ -43,6 +43,8 @@ trawl_status bench_cases_make(struct bench_cases *all, const struct cli_args *ar
                               struct trawl_error *err);
 void bench_cases_release(struct bench_cases *all);
 
+/* Steps that a replica may take between the first sequence's first token and the last one's. */
+size_t bench_case_ramp(const struct bench_case *c, size_t prefill_chunk);
 /* Most tokens that a request of the case may generate: the window, and what the first sequences of a batch
  * generate while the last ones are still at their prompts. */
 size_t bench_case_max_tokens(const struct bench_case *c, size_t prefill_chunk);

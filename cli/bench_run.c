@@ -15,7 +15,7 @@ struct timing {
     const struct bench_run  *run;
     const struct bench_case *c;
     pthread_mutex_t          lock;
-    pthread_cond_t           submitted;
+    pthread_cond_t           changed;
     bool                     all_submitted; /* before that no sequence gets beyond its first token */
     size_t                  *tokens;        /* [n_requests] so far ...                             */
     size_t                  *before;        /* ... and when the window opened                      */
@@ -28,6 +28,21 @@ struct timing {
 
 /* ---- the engine's threads ---- */
 
+/* A replica whose sequences all decode waits for the others: it is ahead by more steps than its own prompts
+ * take. Not for ever: if the others lack the memory for their sequences, that shall be reported. */
+static void wait_for_replicas(struct timing *t, uint64_t request)
+{
+    const uint64_t give_up = tw_clock_ns() + 60 * UINT64_C(1000000000);
+    const size_t   ramp    = bench_case_ramp(t->c, t->run->prefill_chunk);
+    while (t->n_started < t->c->n_requests && t->tokens[request] > ramp && !cli_interrupted() &&
+           tw_clock_ns() < give_up) {
+        struct timespec soon;
+        (void)clock_gettime(CLOCK_REALTIME, &soon);
+        soon.tv_sec++;
+        (void)pthread_cond_timedwait(&t->changed, &t->lock, &soon);
+    }
+}
+
 static bool on_token(void *user, uint64_t request, int32_t token, float logprob)
 {
     struct timing *t   = user;
@@ -36,17 +51,19 @@ static bool on_token(void *user, uint64_t request, int32_t token, float logprob)
     (void)logprob;
     (void)pthread_mutex_lock(&t->lock);
     while (!t->all_submitted) {
-        (void)pthread_cond_wait(&t->submitted, &t->lock);
+        (void)pthread_cond_wait(&t->changed, &t->lock);
     }
     bool was_open = t->n_started == t->c->n_requests;
     if (++t->tokens[request] == 1 && ++t->n_started == t->c->n_requests) {
         t->opened_ns = now;
         memcpy(t->before, t->tokens, t->c->n_requests * sizeof *t->before);
+        (void)pthread_cond_broadcast(&t->changed);
     }
     if (was_open) {
         t->last_ns = now;
         t->n_counted++;
     }
+    wait_for_replicas(t, request);
     bool more = t->n_started < t->c->n_requests || t->tokens[request] - t->before[request] < t->c->gen;
     (void)pthread_mutex_unlock(&t->lock);
     return more;
@@ -107,7 +124,7 @@ static trawl_status submit_all(struct timing *t, trawl_job *job, const int32_t *
     }
     (void)pthread_mutex_lock(&t->lock);
     t->all_submitted = true; /* after a failure too: the engine must not wait for ever */
-    (void)pthread_cond_broadcast(&t->submitted);
+    (void)pthread_cond_broadcast(&t->changed);
     (void)pthread_mutex_unlock(&t->lock);
     trawl_job_end_input(job);
     return status;
@@ -199,7 +216,7 @@ trawl_status bench_case_run(const struct bench_run *run, const struct bench_case
         return tw_fail(err, TRAWL_ERR_LIMIT, "%zu prompts of %zu tokens do not fit in memory", c->n_requests, c->prompt);
     }
     (void)pthread_mutex_init(&t.lock, NULL);
-    (void)pthread_cond_init(&t.submitted, NULL);
+    (void)pthread_cond_init(&t.changed, NULL);
     trawl_status status = tw_alloc(n_ids, sizeof *ids, &ids, err);
     if (status == TRAWL_OK) {
         status = tw_alloc(c->n_requests, sizeof *t.tokens, &t.tokens, err);
@@ -221,7 +238,7 @@ trawl_status bench_case_run(const struct bench_run *run, const struct bench_case
     tw_free(t.tokens);
     tw_free(t.before);
     tw_free(t.rows);
-    (void)pthread_cond_destroy(&t.submitted);
+    (void)pthread_cond_destroy(&t.changed);
     (void)pthread_mutex_destroy(&t.lock);
     return status;
 }

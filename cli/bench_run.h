@@ -4,6 +4,8 @@
  * prefill, from the submission of the prompt to its first token (the head and the choice of a token included).
  * decode, from the moment when every sequence of the batch has its first token until each has `gen` more:
  *   prompts, and the steps in which some sequences decode while others are at their prompts, are not in it.
+ *   Replicas of a data axis wait for each other at that moment; the step that one of them had finished by
+ *   then counts as its first, so their sum may be high by 1 / gen.
  * harvest, from the submission of the first document to the result of the last one; captured rows are
  *   copied away as they come. The same without capture. */
 #ifndef CLI_BENCH_RUN_H

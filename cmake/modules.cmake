@@ -16,7 +16,7 @@ function(trawl_module_uses name out)
   set(${out} "${line}" PARENT_SCOPE)
 endfunction()
 
-# trawl_module(name [DIR folder] [LIBS ...]): every .c below src/<name> (or DIR), main.c left out.
+# trawl_module(name [DIR folder] [LIBS ...]): every .c below src/<name> (or DIR), main.c and plug-ins left out.
 # Modules below src/ are what libtrawl is made of.
 function(trawl_module name)
   cmake_parse_arguments(M "" "DIR" "LIBS" ${ARGN})
@@ -29,7 +29,7 @@ function(trawl_module name)
   trawl_module_uses(${name} uses)
   list(TRANSFORM uses PREPEND tw_)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${M_DIR}/*.c)
-  list(FILTER sources EXCLUDE REGEX "/main\\.c$")
+  list(FILTER sources EXCLUDE REGEX "/main\\.c$|/plugin/") # plug-ins are objects of their own
   if(sources)
     add_library(tw_${name} STATIC ${sources})
     add_dependencies(modules tw_${name})

@@ -42,6 +42,8 @@ struct trawl_engine_config {
     trawl_log_fn    *log;            /* NULL: silence */
     void            *log_user;
     int              log_level;
+    struct trawl_world *world; /* trawl/world.h: the processes that share the mesh; NULL: this one has all of it */
+    int              devices_per_rank; /* devices of each process of a world; 1 */
 };
 
 TRAWL_API void trawl_engine_config_init(struct trawl_engine_config *config);

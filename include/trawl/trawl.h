@@ -5,6 +5,7 @@
  *   trawl/status.h   trawl_status, struct trawl_error: how every call fails
  *   trawl/engine.h   trawl_engine: a model opened on a mesh
  *   trawl/job.h      trawl_job: requests in, results in order out, activations on disk, resume
+ *   trawl/world.h    trawl_world: several processes that run one engine, started by mpirun or srun
  *   trawl/version.h  the version
  *
  * examples/generate.c is a complete program. */
@@ -15,5 +16,6 @@
 #include "trawl/job.h"
 #include "trawl/status.h"
 #include "trawl/version.h"
+#include "trawl/world.h"
 
 #endif /* TRAWL_TRAWL_H */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/api_world.h"
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/str.h"
@@ -41,6 +42,7 @@ void trawl_engine_config_init(struct trawl_engine_config *config)
         .batch_size    = d.batch_size,
         .prefill_chunk = d.prefill_chunk,
         .tree_leaves   = d.tree_leaves,
+        .devices_per_rank = d.devices_per_rank,
     };
 }
 
@@ -72,6 +74,8 @@ trawl_status trawl_engine_open(const struct trawl_engine_config *config, trawl_e
     c.max_model_len  = config->max_model_len;
     c.kv_cache_bytes = config->kv_cache_bytes;
     c.isa            = config->isa;
+    c.world          = config->world == NULL ? NULL : config->world->world;
+    c.devices_per_rank = config->devices_per_rank;
     c.log            = (struct tw_log){config->log, config->log_user, config->log_level};
 
     trawl_engine *e = NULL;

@@ -63,6 +63,13 @@ void tw_mapped_file_close(struct tw_mapped_file *file)
     *file = (struct tw_mapped_file){.data = (const uint8_t *)""};
 }
 
+void tw_mapped_file_forget(const struct tw_mapped_file *file)
+{
+    if (file->size > 0) {
+        (void)madvise((void *)file->data, file->size, MADV_DONTNEED);
+    }
+}
+
 /* Reads to the end whatever fstat says: files in /proc have size 0, others may grow. */
 static trawl_status read_to_end(int fd, const char *path, size_t limit, char **text, size_t *capacity,
                                 size_t *size, struct trawl_error *err)

@@ -19,6 +19,8 @@ struct tw_mapped_file {
 
 trawl_status tw_mapped_file_open(struct tw_mapped_file *file, const char *path, struct trawl_error *err);
 void tw_mapped_file_close(struct tw_mapped_file *file);
+/* Give back the memory of pages that were read; read again, they come from the page cache or the disk. */
+void tw_mapped_file_forget(const struct tw_mapped_file *file);
 
 /* The whole of a regular file in memory, NUL terminated after `*size` bytes; freed with tw_free.
  * Larger than `limit` bytes: TRAWL_ERR_LIMIT. */

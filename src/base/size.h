@@ -36,7 +36,7 @@ static inline size_t tw_round_up(size_t n, size_t unit)
 
 static inline size_t tw_ceil_div(size_t n, size_t unit)
 {
-    return (n + unit - 1) / unit;
+    return n / unit + (n % unit != 0);
 }
 
 static inline size_t tw_min_size(size_t a, size_t b)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/engine.h"
 
-#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@ void tw_engine_config_init(struct tw_engine_config *c)
         .batch_size    = BATCH_SIZE,
         .prefill_chunk = PREFILL_CHUNK,
         .tree_leaves   = TREE_LEAVES,
+        .devices_per_rank = 1,
     };
 }
 
@@ -45,10 +45,12 @@ static trawl_status check_config(const struct tw_engine_config *c, struct trawl_
 }
 
 /* Zeros become what they stand for. */
-static trawl_status resolve(struct tw_engine_config *c, const struct tw_model_config *m, struct trawl_error *err)
+static trawl_status resolve(struct tw_engine *e, const struct tw_model_config *m, struct trawl_error *err)
 {
+    struct tw_engine_config *c = &e->config;
     if (c->threads == 0) {
-        c->threads = tw_cores_available() / tw_mesh_size(c->mesh);
+        int cores  = c->world == NULL ? tw_cores_available() : c->world->cores;
+        c->threads = cores / (e->place.n_replicas * e->place.n_devices);
         c->threads = c->threads < 1 ? 1 : c->threads;
     }
     if (c->max_model_len == 0) {
@@ -67,35 +69,76 @@ static trawl_status resolve(struct tw_engine_config *c, const struct tw_model_co
     return TRAWL_OK;
 }
 
+/* The end of a phase that all processes go through: a failure of one is everybody's. */
+static trawl_status agree(const struct tw_engine *e, trawl_status status, struct trawl_error *err)
+{
+    return e->config.world == NULL ? status : tw_comm_agree(e->config.world->all, status, err);
+}
+
+/* What can be told before the weights are read. */
+static trawl_status look_ahead(struct tw_engine *e, struct tw_model_config *m, struct trawl_error *err)
+{
+    const struct tw_engine_config *c = &e->config;
+    TW_TRY(check_config(c, err));
+    TW_TRY(tw_kernels_init(&e->kernels, c->isa, err));
+    TW_TRY(tw_model_config_read(m, c->model_path, err));
+    struct tw_mesh_model shape = tw_model_config_mesh(m, c->tree_leaves);
+    TW_TRY(tw_mesh_check(&shape, c->mesh, err));
+    if (c->world == NULL) {
+        return tw_place_make(c->mesh, 0, 1, tw_mesh_size(c->mesh), &e->place, err);
+    }
+    return tw_place_make(c->mesh, c->world->all->rank, c->world->all->size, c->devices_per_rank, &e->place, err);
+}
+
+static trawl_status load(struct tw_engine *e, struct trawl_error *err)
+{
+    const struct tw_engine_config *c = &e->config;
+    TW_TRY(tw_model_load(&e->model, c->model_path, c->compute, tw_cores_available(), &c->log, err));
+    return tw_alloc((size_t)e->place.n_replicas, sizeof *e->replicas, &e->replicas, err);
+}
+
+static trawl_status init_replicas(struct tw_engine *e, struct trawl_error *err)
+{
+    for (int i = 0; i < e->place.n_replicas; i++) {
+        TW_TRY(tw_replica_init(&e->replicas[i], e, e->place.first_replica + i, err));
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status open_engine(struct tw_engine *e, struct trawl_error *err)
+{
+    struct tw_model_config m = {0};
+    struct tw_world       *w = e->config.world;
+    if (w != NULL && w->all->rank == 0) {
+        TW_TRY(tw_world_tell(w, (struct tw_world_call){.command = TW_WORLD_OPEN}, err));
+    }
+    if (w != NULL) {
+        TW_TRY(tw_engine_compare_settings(e, err));
+    }
+    trawl_status status = look_ahead(e, &m, err);
+    if (status == TRAWL_OK) {
+        status = resolve(e, &m, err);
+    }
+    TW_TRY(agree(e, status, err));
+    if (w != NULL) { /* processes of a replica number the same pages */
+        TW_TRY(tw_world_least(w, &e->config.kv_cache_bytes, err));
+    }
+    TW_TRY(agree(e, load(e, err), err));
+    if (w != NULL) {
+        TW_TRY(tw_engine_compare_model(e, err));
+    }
+    return agree(e, init_replicas(e, err), err);
+}
+
 trawl_status tw_engine_open(struct tw_engine **out, const struct tw_engine_config *config, struct trawl_error *err)
 {
     struct tw_engine *e = NULL;
     *out                = NULL;
-    TW_TRY(check_config(config, err));
     TW_TRY(tw_alloc(1, sizeof *e, &e, err));
-    e->config                       = *config;
-    struct tw_model_config quick    = {0};
-    trawl_status           status   = tw_kernels_init(&e->kernels, config->isa, err);
-    if (status == TRAWL_OK) {
-        status = tw_model_config_read(&quick, config->model_path, err);
-    }
-    if (status == TRAWL_OK) { /* refuse an impossible mesh before the weights are read */
-        struct tw_mesh_model m = tw_model_config_mesh(&quick, config->tree_leaves);
-        status                 = tw_mesh_check(&m, config->mesh, err);
-    }
-    if (status == TRAWL_OK) {
-        status = resolve(&e->config, &quick, err);
-    }
-    if (status == TRAWL_OK) {
-        status = tw_model_load(&e->model, config->model_path, config->compute, tw_cores_available(), &e->config.log, err);
-    }
-    if (status == TRAWL_OK) {
-        status = tw_alloc((size_t)config->mesh.data, sizeof *e->replicas, &e->replicas, err);
-    }
-    for (int i = 0; status == TRAWL_OK && i < config->mesh.data; i++) {
-        status = tw_replica_init(&e->replicas[i], e, i, err);
-    }
+    e->config           = *config;
+    trawl_status status = open_engine(e, err);
     if (status != TRAWL_OK) {
+        e->config.world = NULL; /* the others have given up too */
         tw_engine_close(e);
         return status;
     }
@@ -109,7 +152,11 @@ void tw_engine_close(struct tw_engine *e)
     if (e == NULL) {
         return;
     }
-    for (int i = 0; e->replicas != NULL && i < e->config.mesh.data; i++) {
+    struct tw_world *w = e->config.world;
+    if (w != NULL && w->all->rank == 0) {
+        (void)tw_world_tell(w, (struct tw_world_call){.command = TW_WORLD_CLOSE}, NULL);
+    }
+    for (int i = 0; e->replicas != NULL && i < e->place.n_replicas; i++) {
         tw_replica_release(&e->replicas[i]);
     }
     tw_free(e->replicas);
@@ -135,9 +182,9 @@ const struct tw_engine_config *tw_engine_settings(const struct tw_engine *e)
 struct tw_engine_memory tw_engine_memory(const struct tw_engine *e)
 {
     struct tw_engine_memory m = {.weights = e->model->panels_bytes};
-    for (int i = 0; i < e->config.mesh.data; i++) {
+    for (int i = 0; i < e->place.n_replicas; i++) {
         const struct tw_replica *r = &e->replicas[i];
-        for (int j = 0; j < e->config.mesh.model; j++) {
+        for (int j = 0; j < e->place.n_devices; j++) {
             m.kv += r->devices[j].kv.bytes;
             m.buffers += tw_device_bytes(&r->devices[j]) - r->devices[j].kv.bytes;
         }
@@ -160,63 +207,4 @@ void tw_engine_cancel(struct tw_engine *e)
 void tw_engine_resume(struct tw_engine *e)
 {
     atomic_store(&e->cancelled, false);
-}
-
-static void *replica_thread(void *arg)
-{
-    tw_replica_loop(arg);
-    return NULL;
-}
-
-/* Replica 0 runs on the caller's thread. A replica that fails tells the others through e->failed; its
- * error is the run's. */
-static trawl_status run_replicas(struct tw_engine *e, struct trawl_error *err)
-{
-    int        n       = e->config.mesh.data, started = 1;
-    pthread_t *threads = NULL;
-    TW_TRY(tw_alloc((size_t)n, sizeof *threads, &threads, err));
-    trawl_status status = TRAWL_OK;
-    for (; started < n; started++) {
-        int code = pthread_create(&threads[started], NULL, replica_thread, &e->replicas[started]);
-        if (code != 0) {
-            atomic_store(&e->failed, true);
-            status = tw_fail_os(err, code, "thread of replica %d", started);
-            break;
-        }
-    }
-    tw_replica_loop(&e->replicas[0]);
-    for (int i = 1; i < started; i++) {
-        (void)pthread_join(threads[i], NULL);
-    }
-    tw_free(threads);
-    for (int i = 0; i < n; i++) {
-        const struct tw_replica *r = &e->replicas[i];
-        bool worse = r->status != TRAWL_OK && (status == TRAWL_OK || status == TRAWL_ERR_CANCELLED);
-        if (worse) {
-            status = r->status;
-            if (err != NULL) {
-                *err = r->error;
-            }
-        }
-    }
-    return status;
-}
-
-trawl_status tw_engine_run(struct tw_engine *e, const struct tw_work *work, const struct tw_site *sites,
-                           size_t n_sites, struct trawl_error *err)
-{
-    atomic_store(&e->failed, false);
-    atomic_store(&e->prompt_tokens, 0);
-    atomic_store(&e->generated_tokens, 0);
-    trawl_status status = TRAWL_OK;
-    for (int i = 0; status == TRAWL_OK && i < e->config.mesh.data; i++) {
-        status = tw_replica_begin(&e->replicas[i], work, sites, n_sites, err);
-    }
-    if (status == TRAWL_OK) {
-        status = run_replicas(e, err);
-    }
-    for (int i = 0; i < e->config.mesh.data; i++) {
-        tw_replica_end(&e->replicas[i]);
-    }
-    return status;
 }

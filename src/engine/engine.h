@@ -18,6 +18,8 @@
 #include "model/model_weights.h"
 #include "sample/sample.h"
 
+struct tw_world;
+
 struct tw_engine_config {
     const char    *model_path; /* Hugging Face folder; borrowed during open */
     struct tw_mesh mesh;
@@ -31,6 +33,8 @@ struct tw_engine_config {
     size_t         kv_cache_bytes; /* per replica; 0: what batch_size sequences need, within half of the free memory */
     const char    *isa;            /* as tw_kernels_init */
     struct tw_log  log;
+    struct tw_world *world;           /* the processes that share the mesh; NULL: this one has all of it. Kept */
+    int              devices_per_rank; /* of each process, with a world */
 };
 
 void tw_engine_config_init(struct tw_engine_config *c);
@@ -40,11 +44,16 @@ struct tw_engine;
 trawl_status tw_engine_open(struct tw_engine **out, const struct tw_engine_config *config, struct trawl_error *err);
 void         tw_engine_close(struct tw_engine *engine); /* no run may be under way; NULL allowed */
 
+/* With a world all its processes open the engine: rank 0 by tw_engine_open alone, which calls the others
+ * (engine_world.h); settings, version and weights that differ are refused by name. Rank 0 runs and closes it. The
+ * others do their part in here until it is closed; a failed run is returned, but does not end this. */
+trawl_status tw_engine_serve(struct tw_engine *engine, struct trawl_error *err);
+
 const struct tw_model          *tw_engine_model(const struct tw_engine *engine);
 const struct tw_kernels        *tw_engine_kernels(const struct tw_engine *engine);
 const struct tw_engine_config  *tw_engine_settings(const struct tw_engine *engine); /* zeros resolved */
 
-/* Bytes by purpose, of all replicas together. */
+/* Bytes by purpose, of all replicas in this process together. */
 struct tw_engine_memory {
     size_t weights, kv, buffers, logits;
 };
@@ -98,7 +107,6 @@ struct tw_work {
     /* The run ends early (a replica failed): a `pull` that waits, and every later one, returns END. */
     void (*stop)(void *user);
 };
-
 
 /* Run until `work` is at its end, on the caller's thread and those of the other replicas. `sites` are
  * captured for requests that ask. TRAWL_ERR_CANCELLED after tw_engine_cancel: requests that were under way

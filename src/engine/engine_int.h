@@ -7,6 +7,9 @@
 
 #include "base/thread.h"
 #include "engine/engine.h"
+#include "engine/engine_peers.h"
+#include "engine/engine_place.h"
+#include "engine/engine_world.h"
 #include "kv/kv_pages.h"
 #include "model/model_device.h"
 
@@ -27,9 +30,10 @@ struct tw_sequence {
 struct tw_replica {
     struct tw_engine   *engine;
     int                 index;
-    struct tw_device   *devices; /* [degree] */
-    struct tw_sampler  *samplers; /* [degree * threads] */
-    struct tw_team     *team;     /* degree * threads threads */
+    struct tw_device   *devices; /* [place.n_devices] of this process */
+    struct tw_sampler  *samplers; /* [n_devices * threads] */
+    struct tw_team     *team;     /* n_devices * threads threads */
+    struct tw_peers     peers;    /* processes with its other devices */
     struct tw_kv_pages  pages;
     struct tw_sequence *sequences; /* [batch_size] */
     size_t             *order;     /* [batch_size] active slots, oldest first */
@@ -48,6 +52,7 @@ struct tw_replica {
     float              *next_logprob; /* [max_logit_rows] */
     size_t              max_rows;
     _Atomic uint32_t    next_sample;
+    trawl_status        collected; /* of the step's columns from other processes */
     struct tw_capture  *captures; /* [n_sites] of the run */
     size_t              n_sites;
     void               *capture_rows;
@@ -62,7 +67,8 @@ struct tw_engine {
     struct tw_engine_config config;
     struct tw_kernels       kernels;
     struct tw_model        *model;
-    struct tw_replica      *replicas; /* [mesh.data] */
+    struct tw_place         place;
+    struct tw_replica      *replicas; /* [place.n_replicas] */
     atomic_bool             cancelled;
     atomic_bool             failed; /* a replica failed: the others stop */
     _Atomic uint64_t        prompt_tokens, generated_tokens; /* of the run */
@@ -76,6 +82,12 @@ trawl_status tw_replica_begin(struct tw_replica *r, const struct tw_work *work, 
 void         tw_replica_end(struct tw_replica *r);
 /* The loop: until the work ends. r->status and r->error tell how it went. */
 void tw_replica_loop(struct tw_replica *r);
+/* The same where the replica's head is another process: until the head says that it has ended. */
+void tw_replica_follow(struct tw_replica *r);
+
+/* Everything that differs between processes and must not, as lines for tw_world_compare; in engine_facts.c. */
+trawl_status tw_engine_compare_settings(const struct tw_engine *e, struct trawl_error *err);
+trawl_status tw_engine_compare_model(const struct tw_engine *e, struct trawl_error *err);
 
 /* Fill r->step from the active sequences: decoding ones first, then prompt chunks, oldest first. */
 void tw_replica_build_step(struct tw_replica *r);

@@ -4,29 +4,48 @@
 
 #include "base/alloc.h"
 #include "base/size.h"
+#include "comm/hybrid/comm_hybrid.h"
+#include "comm/message/comm_message.h"
 #include "comm/thread/comm_thread.h"
 #include "engine/engine_int.h"
 
 /* Rows of logits beyond one per sequence: for requests that want all of them. */
 enum { EXTRA_LOGIT_ROWS = 64 };
 
+/* The devices' handles on each other: threads here, messages between processes, or both. */
+static trawl_status connect_devices(const struct tw_replica *r, struct tw_wait_policy wait, struct tw_comm **comms,
+                                    struct trawl_error *err)
+{
+    const struct tw_engine_config *c     = &r->engine->config;
+    const struct tw_place         *place = &r->engine->place;
+    int                            base  = tw_mesh_rank(c->mesh, r->index, 0);
+    struct tw_comm                *outer = NULL;
+    if (place->peers == 1) {
+        struct tw_comm_thread_config tc = {.policy = wait, .world_base = base};
+        return place->n_devices == 1 ? TRAWL_OK : tw_comm_thread_new(place->n_devices, &tc, comms, err);
+    }
+    TW_TRY(tw_comm_message_new(c->world->wire, place->rank - place->peer, 1, place->peers, &outer, err));
+    if (place->n_devices == 1) {
+        comms[0] = outer;
+        return TRAWL_OK;
+    }
+    struct tw_comm_hybrid_config hc = {.policy = wait, .world_base = base};
+    return tw_comm_hybrid_new(outer, place->n_devices, &hc, comms, err);
+}
+
 static trawl_status init_devices(struct tw_replica *r, size_t n_pages, struct trawl_error *err)
 {
-    const struct tw_engine_config *c      = &r->engine->config;
-    int                            degree = c->mesh.model;
-    struct tw_wait_policy          wait   = tw_wait_policy_for(tw_mesh_size(c->mesh) * c->threads);
+    const struct tw_engine_config *c     = &r->engine->config;
+    const struct tw_place         *place = &r->engine->place;
+    struct tw_wait_policy          wait  = tw_wait_policy_for(place->n_replicas * place->n_devices * c->threads);
     struct tw_comm                *comms[TW_COMM_RANKS_MAX] = {NULL};
 
-    TW_TRY(tw_alloc((size_t)degree, sizeof *r->devices, &r->devices, err));
-    if (degree > 1) {
-        struct tw_comm_thread_config tc = {.policy = wait, .world_base = tw_mesh_rank(c->mesh, r->index, 0)};
-        TW_TRY(tw_comm_thread_new(degree, &tc, comms, err));
-    }
-    trawl_status status = TRAWL_OK;
-    for (int i = 0; i < degree; i++) {
+    TW_TRY(tw_alloc((size_t)place->n_devices, sizeof *r->devices, &r->devices, err));
+    trawl_status status = connect_devices(r, wait, comms, err);
+    for (int i = 0; i < place->n_devices; i++) {
         struct tw_device_config dc = {
-            .rank           = i,
-            .degree         = degree,
+            .rank           = place->first_device + i,
+            .degree         = c->mesh.model,
             .tree_leaves    = c->tree_leaves,
             .n_threads      = c->threads,
             .wait           = wait,
@@ -66,12 +85,12 @@ static trawl_status init_step(struct tw_replica *r, struct trawl_error *err)
 static trawl_status init_samplers(struct tw_replica *r, struct trawl_error *err)
 {
     const struct tw_engine_config *c = &r->engine->config;
-    int                            n = c->mesh.model * c->threads;
+    int                            n = r->engine->place.n_devices * c->threads;
     TW_TRY(tw_alloc((size_t)n, sizeof *r->samplers, &r->samplers, err));
     for (int i = 0; i < n; i++) {
         TW_TRY(tw_sampler_init(&r->samplers[i], &r->engine->kernels, r->engine->model->config.vocab, err));
     }
-    return tw_team_new(&r->team, n, tw_wait_policy_for(n * c->mesh.data), NULL, err);
+    return tw_team_new(&r->team, n, tw_wait_policy_for(n * r->engine->place.n_replicas), NULL, err);
 }
 
 trawl_status tw_replica_init(struct tw_replica *r, struct tw_engine *engine, int index, struct trawl_error *err)
@@ -85,6 +104,7 @@ trawl_status tw_replica_init(struct tw_replica *r, struct tw_engine *engine, int
     size_t n_pages    = tw_max_size(c->kv_cache_bytes / page, 1);
     TW_TRY(tw_kv_pages_init(&r->pages, n_pages, err));
     TW_TRY(init_step(r, err));
+    TW_TRY(tw_peers_init(r, err));
     TW_TRY(init_devices(r, n_pages, err));
     return init_samplers(r, err);
 }
@@ -96,12 +116,14 @@ void tw_replica_release(struct tw_replica *r)
     }
     const struct tw_engine_config *c = &r->engine->config;
     tw_team_free(r->team);
-    for (int i = 0; r->samplers != NULL && i < c->mesh.model * c->threads; i++) {
+    int                            n = r->engine->place.n_devices;
+    for (int i = 0; r->samplers != NULL && i < n * c->threads; i++) {
         tw_sampler_release(&r->samplers[i]);
     }
-    for (int i = 0; r->devices != NULL && i < c->mesh.model; i++) {
+    for (int i = 0; r->devices != NULL && i < n; i++) {
         tw_device_release(&r->devices[i]);
     }
+    tw_peers_release(&r->peers);
     tw_big_free(r->logits, r->logits_bytes);
     tw_kv_pages_release(&r->pages);
     tw_free(r->samplers);
@@ -250,10 +272,22 @@ static void step_main(void *arg, int thread, int n_threads)
     struct tw_device    *d       = &r->devices[thread / threads];
     const struct tw_step *step   = &r->step;
     (void)n_threads;
-    if (tw_device_forward(d, step, thread % threads) != TRAWL_OK || step->n_logit_rows == 0) {
-        return; /* all threads of all devices agree on either */
+    if (tw_device_forward(d, step, thread % threads) != TRAWL_OK) {
+        return; /* all threads of all devices agree on that, and on what follows */
+    }
+    if (r->peers.comm != NULL && step->n_logit_rows + step->n_captures > 0) {
+        tw_team_barrier(r->team);
+        if (thread == 0) {
+            r->collected = tw_peers_collect(r, &r->error);
+        }
+    }
+    if (step->n_logit_rows == 0 || !tw_place_is_head(&r->engine->place)) {
+        return;
     }
     tw_team_barrier(r->team);
+    if (r->collected != TRAWL_OK) {
+        return;
+    }
     for (;;) {
         size_t i = atomic_fetch_add_explicit(&r->next_sample, 1, memory_order_relaxed);
         if (i >= step->n_logit_rows) {
@@ -341,6 +375,30 @@ static trawl_status advance(struct tw_replica *r, struct tw_sequence *s, bool *d
     return TRAWL_OK;
 }
 
+static trawl_status prepare_devices(struct tw_replica *r)
+{
+    for (int i = 0; i < r->engine->place.n_devices; i++) {
+        TW_TRY(tw_device_prepare(&r->devices[i], &r->step, &r->error));
+    }
+    return TRAWL_OK;
+}
+
+/* r->step through the devices, and what was wanted of it into r->sampled and r->next_logprob. */
+static trawl_status compute_step(struct tw_replica *r)
+{
+    atomic_store_explicit(&r->next_sample, 0, memory_order_relaxed);
+    r->collected = TRAWL_OK;
+    tw_team_run(r->team, step_main, r);
+    for (int i = 0; i < r->engine->place.n_devices; i++) {
+        int failed = atomic_load_explicit(&r->devices[i].failed, memory_order_relaxed);
+        if (failed != TRAWL_OK) {
+            r->error = r->devices[i].error;
+            return (trawl_status)failed;
+        }
+    }
+    return r->collected;
+}
+
 static trawl_status run_step(struct tw_replica *r)
 {
     tw_replica_build_step(r);
@@ -352,18 +410,11 @@ static trawl_status run_step(struct tw_replica *r)
             r->step.n_captures = r->n_sites;
         }
     }
-    for (int i = 0; i < r->engine->config.mesh.model; i++) {
-        TW_TRY(tw_device_prepare(&r->devices[i], &r->step, &r->error));
+    TW_TRY(prepare_devices(r));
+    if (r->peers.comm != NULL) {
+        TW_TRY(tw_peers_send_step(r, &r->error));
     }
-    atomic_store_explicit(&r->next_sample, 0, memory_order_relaxed);
-    tw_team_run(r->team, step_main, r);
-    for (int i = 0; i < r->engine->config.mesh.model; i++) {
-        int failed = atomic_load_explicit(&r->devices[i].failed, memory_order_relaxed);
-        if (failed != TRAWL_OK) {
-            r->error = r->devices[i].error;
-            return (trawl_status)failed;
-        }
-    }
+    TW_TRY(compute_step(r));
     size_t kept = 0;
     for (size_t i = 0; i < r->n_active; i++) {
         struct tw_sequence *s    = &r->sequences[r->order[i]];
@@ -397,11 +448,10 @@ static void drop_all(struct tw_replica *r, const struct tw_request *held, bool h
     r->n_active = 0;
 }
 
-void tw_replica_loop(struct tw_replica *r)
+static void run_loop(struct tw_replica *r)
 {
     struct tw_request held     = {0};
     bool              has_held = false;
-    tw_float_mode_compute();
     for (;;) {
         if (atomic_load(&r->engine->cancelled) || atomic_load(&r->engine->failed)) {
             drop_all(r, &held, has_held, TW_FINISH_CANCELLED);
@@ -421,6 +471,41 @@ void tw_replica_loop(struct tw_replica *r)
         }
         if (!more) {
             return;
+        }
+    }
+}
+
+void tw_replica_loop(struct tw_replica *r)
+{
+    tw_float_mode_compute();
+    run_loop(r);
+    if (r->peers.comm != NULL) {
+        struct trawl_error why;
+        trawl_status       status = tw_peers_send_end(r, &why);
+        if (r->status == TRAWL_OK && status != TRAWL_OK) {
+            r->status = status;
+            r->error  = why;
+        }
+    }
+}
+
+void tw_replica_follow(struct tw_replica *r)
+{
+    bool end = false;
+    tw_float_mode_compute();
+    while (r->status == TRAWL_OK) {
+        r->status = tw_peers_receive_step(r, &end, &r->error);
+        if (end) {
+            return;
+        }
+        if (r->status == TRAWL_OK) {
+            r->status = prepare_devices(r);
+            if (r->status != TRAWL_OK) {
+                tw_comm_abort(r->peers.comm, &r->error);
+            }
+        }
+        if (r->status == TRAWL_OK) {
+            r->status = compute_step(r);
         }
     }
 }

@@ -59,6 +59,8 @@ trawl_status tw_safetensors_get(const struct tw_safetensors *st, const char *nam
                                 const struct tw_safetensors_tensor **out, struct trawl_error *err);
 /* A value of the first file's `__metadata__`, NULL when it has none of that key. */
 const char *tw_safetensors_metadata(const struct tw_safetensors *st, const char *key);
+/* Give back the memory of tensor bytes that were read; reading them again is only slower. */
+void tw_safetensors_forget(const struct tw_safetensors *st);
 /* The folder or file that was opened. */
 const char *tw_safetensors_path(const struct tw_safetensors *st);
 

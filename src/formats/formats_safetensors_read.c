@@ -238,6 +238,13 @@ void tw_safetensors_close(struct tw_safetensors *st)
     tw_free(st);
 }
 
+void tw_safetensors_forget(const struct tw_safetensors *st)
+{
+    for (size_t i = 0; i < st->n_parts; i++) {
+        tw_mapped_file_forget(&st->parts[i].map);
+    }
+}
+
 /* ---- access ---- */
 
 size_t tw_safetensors_count(const struct tw_safetensors *st)

@@ -104,7 +104,7 @@ struct probe {
 static uint64_t probe_time(const struct tw_kernels *k, struct probe *p)
 {
     const uint32_t leaf_end = PROBE_K;
-    uint64_t       best     = UINT64_MAX;
+    uint64_t best           = UINT64_MAX;
     k->pack_bf16(p->rows, p->x, PROBE_K, PROBE_M, PROBE_K);
     for (int round = 0; round < PROBE_ROUNDS; round++) {
         uint64_t begin = tw_clock_ns();
@@ -134,7 +134,7 @@ static enum level choose(enum level best)
         return best;
     }
     struct tw_kernels dot, fma;
-    struct probe      probe;
+    struct probe probe;
     for (size_t i = 0; i < PROBE_M * PROBE_K; i++) {
         probe.x[i] = 1.0f;
     }

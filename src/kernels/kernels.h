@@ -19,10 +19,10 @@
 #include "tensor/dtype.h"
 
 enum {
-    TW_PANEL      = 16,   /* output columns of a packed weight panel */
-    TW_KV_BLOCK   = 64,   /* positions of an attention block, and of a KV page */
-    TW_KV_SPAN    = 1024, /* positions whose blocks are merged before spans are */
-    TW_MAX_LEAVES = 32,
+    TW_PANEL        = 16,   /* output columns of a packed weight panel */
+    TW_KV_BLOCK     = 64,   /* positions of an attention block, and of a KV page */
+    TW_KV_SPAN      = 1024, /* positions whose blocks are merged before spans are */
+    TW_MAX_LEAVES   = 32,
     TW_MAX_HEAD_DIM = 256,
     TW_SUM_BLOCK    = 1024 /* elements of a row whose sums are finished before the next block's begin */
 };
@@ -103,25 +103,25 @@ static inline size_t tw_chain_inputs(size_t n)
 }
 
 enum tw_epilogue {
-    TW_EPILOGUE_STORE,  /* y = sum (+ bias)         */
-    TW_EPILOGUE_ADD,    /* y = y + sum (+ bias after sum: y + (sum + bias)) : the residual stream */
-    TW_EPILOGUE_SWIGLU  /* z = silu(sum over w) * (sum over w2): packed as the next matmul's rows  */
+    TW_EPILOGUE_STORE, /* y = sum (+ bias)         */
+    TW_EPILOGUE_ADD,   /* y = y + sum (+ bias after sum: y + (sum + bias)) : the residual stream */
+    TW_EPILOGUE_SWIGLU /* z = silu(sum over w) * (sum over w2): packed as the next matmul's rows  */
 };
 
 struct tw_matmul {
-    const void *rows; /* packed activations [m, k] */
-    size_t      m, k; /* k: inputs of this call, all leaves together */
-    const void *w;    /* panel 0, at the first of the k inputs */
-    const void *w2;   /* SWIGLU: the up projection, same shape and stride; else NULL */
-    size_t      panel_stride; /* elements between panels of w and w2 (may exceed k's: a slice of the inputs) */
-    size_t      n;            /* output columns; the last panel may be partial: only n columns are stored */
-    int         n_leaves;     /* power of two, 1 .. TW_MAX_LEAVES */
+    const void *rows;    /* packed activations [m, k] */
+    size_t m, k;         /* k: inputs of this call, all leaves together */
+    const void *w;       /* panel 0, at the first of the k inputs */
+    const void *w2;      /* SWIGLU: the up projection, same shape and stride; else NULL */
+    size_t panel_stride; /* elements between panels of w and w2 (may exceed k's: a slice of the inputs) */
+    size_t n;            /* output columns; the last panel may be partial: only n columns are stored */
+    int n_leaves;        /* power of two, 1 .. TW_MAX_LEAVES */
     const uint32_t *leaf_end; /* [n_leaves] ascending, even (the last: k), in inputs from 0 */
-    const float    *bias;     /* [n] or NULL; after the tree. Not with SWIGLU */
+    const float *bias;        /* [n] or NULL; after the tree. Not with SWIGLU */
     enum tw_epilogue epilogue;
-    float *y;   /* STORE, ADD: [m, n] */
-    size_t ldy; /* elements between rows of y */
-    void  *packed_out; /* SWIGLU: packed [m, n] in the format of `pack` (bf16-rounded for the bf16 entry) */
+    float *y;         /* STORE, ADD: [m, n] */
+    size_t ldy;       /* elements between rows of y */
+    void *packed_out; /* SWIGLU: packed [m, n] in the format of `pack` (bf16-rounded for the bf16 entry) */
     _Atomic uint32_t next; /* work counter, 0 before the call; shared by the threads of one call */
 };
 
@@ -146,20 +146,20 @@ typedef void tw_kv_store_fn(void *k_block, void *v_block, size_t slot, const flo
 
 struct tw_attend {
     const float *q; /* row r, head h: q + r*ldq + h*head_dim; after RoPE */
-    size_t       ldq;
-    size_t       n_rows;   /* consecutive positions of one sequence, >= 1 */
-    size_t       position; /* of row 0; row r sees keys 0 .. position + r */
-    size_t       n_heads;  /* consecutive query heads that share the KV head */
-    size_t       head_dim; /* even */
-    float        scale;    /* multiplies each score, after the chain */
+    size_t ldq;
+    size_t n_rows;               /* consecutive positions of one sequence, >= 1 */
+    size_t position;             /* of row 0; row r sees keys 0 .. position + r */
+    size_t n_heads;              /* consecutive query heads that share the KV head */
+    size_t head_dim;             /* even */
+    float scale;                 /* multiplies each score, after the chain */
     const void *const *k_blocks; /* [ceil((position + n_rows) / 64)] */
     const void *const *v_blocks;
     float *z; /* like q, with ldz */
     size_t ldz;
-    void  *scratch; /* attend_scratch_bytes(n_rows * n_heads, head_dim), this thread's own, 64-byte aligned */
+    void *scratch; /* attend_scratch_bytes(n_rows * n_heads, head_dim), this thread's own, 64-byte aligned */
 };
 
-typedef void   tw_attend_fn(const struct tw_attend *a);
+typedef void tw_attend_fn(const struct tw_attend *a);
 typedef size_t tw_attend_scratch_fn(size_t n_queries, size_t head_dim);
 
 /* The same split by spans, for few rows over long contexts: a partial per query and span ... */
@@ -202,31 +202,31 @@ typedef void tw_exp_fn(float *y, const float *x, size_t n);
 void tw_rope_angles(const double *inverse_frequency, size_t n, size_t position, float *cos, float *sin);
 
 struct tw_kernels {
-    const char *isa;       /* "scalar", "avx2", "avx512", "avx512bf16" */
-    bool        bf16_dot;  /* matmul_bf16 runs on vdpbf16ps */
-    size_t      tile_rows; /* rows of a block of packed activations, >= 1 */
+    const char *isa;  /* "scalar", "avx2", "avx512", "avx512bf16" */
+    bool bf16_dot;    /* matmul_bf16 runs on vdpbf16ps */
+    size_t tile_rows; /* rows of a block of packed activations, >= 1 */
 
-    tw_pack_rows_fn *pack_f32;  /* for matmul_f32_bf16 and matmul_f32_f32 */
-    tw_pack_rows_fn *pack_bf16; /* for matmul_bf16: values rounded to bf16 */
-    tw_matmul_fn *matmul_f32_f32;   /* f32 rows, f32 weights */
-    tw_matmul_fn *matmul_f32_bf16;  /* f32 rows, bf16 weights */
-    tw_matmul_fn *matmul_bf16;      /* bf16 rows, bf16 weights */
+    tw_pack_rows_fn *pack_f32;     /* for matmul_f32_bf16 and matmul_f32_f32 */
+    tw_pack_rows_fn *pack_bf16;    /* for matmul_bf16: values rounded to bf16 */
+    tw_matmul_fn *matmul_f32_f32;  /* f32 rows, f32 weights */
+    tw_matmul_fn *matmul_f32_bf16; /* f32 rows, bf16 weights */
+    tw_matmul_fn *matmul_bf16;     /* bf16 rows, bf16 weights */
 
-    tw_kv_store_fn       *kv_store_f32, *kv_store_bf16;
-    tw_attend_fn         *attend_f32, *attend_bf16;
-    tw_attend_span_fn    *attend_span_f32, *attend_span_bf16;
-    tw_attend_merge_fn   *attend_merge;
+    tw_kv_store_fn *kv_store_f32, *kv_store_bf16;
+    tw_attend_fn *attend_f32, *attend_bf16;
+    tw_attend_span_fn *attend_span_f32, *attend_span_bf16;
+    tw_attend_merge_fn *attend_merge;
     tw_attend_scratch_fn *attend_scratch_bytes;
 
-    tw_rmsnorm_fn      *rmsnorm;
-    tw_rope_fn         *rope;
-    tw_add_fn          *add;
-    tw_swiglu_fn       *swiglu;
-    tw_widen_fn        *widen;
-    tw_narrow_fn       *narrow;
-    tw_argmax_fn       *argmax;
+    tw_rmsnorm_fn *rmsnorm;
+    tw_rope_fn *rope;
+    tw_add_fn *add;
+    tw_swiglu_fn *swiglu;
+    tw_widen_fn *widen;
+    tw_narrow_fn *narrow;
+    tw_argmax_fn *argmax;
     tw_softmax_sums_fn *softmax_sums;
-    tw_exp_fn          *exp;
+    tw_exp_fn *exp;
 };
 
 /* Fill the table with the best this machine has. `isa`: NULL or "auto", or a level to stop at ("scalar",

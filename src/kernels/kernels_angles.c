@@ -13,10 +13,10 @@
 /* Taylor terms; at |r| <= pi/4 the first one left out is below 2^-60. */
 static double sin_near_zero(double r)
 {
-    static const double c[] = {-1.0 / 6.0,          1.0 / 120.0,          -1.0 / 5040.0,         1.0 / 362880.0,
-                               -1.0 / 39916800.0,   1.0 / 6227020800.0,   -1.0 / 1307674368000.0,
-                               1.0 / 355687428096000.0};
-    double              s = r * r, p = c[7];
+    static const double c[] = {
+        -1.0 / 6.0,        1.0 / 120.0,        -1.0 / 5040.0,          1.0 / 362880.0,
+        -1.0 / 39916800.0, 1.0 / 6227020800.0, -1.0 / 1307674368000.0, 1.0 / 355687428096000.0};
+    double s = r * r, p = c[7];
     for (int i = 6; i >= 0; i--) {
         p = p * s + c[i];
     }
@@ -25,10 +25,10 @@ static double sin_near_zero(double r)
 
 static double cos_near_zero(double r)
 {
-    static const double c[] = {1.0 / 24.0,           -1.0 / 720.0,         1.0 / 40320.0,
-                               -1.0 / 3628800.0,     1.0 / 479001600.0,    -1.0 / 87178291200.0,
-                               1.0 / 20922789888000.0};
-    double              s = r * r, p = c[6];
+    static const double c[] = {
+        1.0 / 24.0,        -1.0 / 720.0,         1.0 / 40320.0,         -1.0 / 3628800.0,
+        1.0 / 479001600.0, -1.0 / 87178291200.0, 1.0 / 20922789888000.0};
+    double s = r * r, p = c[6];
     for (int i = 5; i >= 0; i--) {
         p = p * s + c[i];
     }
@@ -38,11 +38,11 @@ static double cos_near_zero(double r)
 void tw_rope_angles(const double *inverse_frequency, size_t n, size_t position, float *cos, float *sin)
 {
     for (size_t i = 0; i < n; i++) {
-        double  angle    = (double)position * inverse_frequency[i];
+        double angle     = (double)position * inverse_frequency[i];
         int64_t quarters = (int64_t)(angle * TWO_OVER_PI + 0.5);
-        double  q        = (double)quarters;
-        double  r        = ((angle - q * HALF_PI_1) - q * HALF_PI_2) - q * HALF_PI_3;
-        double  s = sin_near_zero(r), c = cos_near_zero(r);
+        double q         = (double)quarters;
+        double r         = ((angle - q * HALF_PI_1) - q * HALF_PI_2) - q * HALF_PI_3;
+        double s = sin_near_zero(r), c = cos_near_zero(r);
         switch (quarters & 3) {
         case 0: cos[i] = (float)c, sin[i] = (float)s; break;
         case 1: cos[i] = (float)-s, sin[i] = (float)c; break;

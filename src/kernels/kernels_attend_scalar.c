@@ -71,10 +71,10 @@ static void attend_block(const struct tw_attend *a, const float *q, const void *
     for (size_t d = 0; d < a->head_dim; d++) {
         float o = 0.0f;
         for (size_t i = 0; i < n; i += 2) {
-            size_t at  = i / 2 * (2 * a->head_dim) + 2 * d;
-            bool   odd = i + 1 < n;
-            o          = fmaf(odd ? p[i + 1] : 0.0f, odd ? element(v, type, at + 1) : 0.0f, o);
-            o          = fmaf(p[i], element(v, type, at), o);
+            size_t at = i / 2 * (2 * a->head_dim) + 2 * d;
+            bool odd  = i + 1 < n;
+            o         = fmaf(odd ? p[i + 1] : 0.0f, odd ? element(v, type, at + 1) : 0.0f, o);
+            o         = fmaf(p[i], element(v, type, at), o);
         }
         out->f[PARTIAL_O + d] = o;
     }
@@ -102,10 +102,10 @@ static void merge(float *into, const float *part, size_t head_dim)
 static void attend_query_span(const struct tw_attend *a, enum tw_dtype type, size_t query, size_t span,
                               float *partial)
 {
-    size_t         row      = query / a->n_heads;
-    const float   *from     = a->q + row * a->ldq + query % a->n_heads * a->head_dim;
-    size_t         position = a->position + row;
-    float          q[TW_MAX_HEAD_DIM];
+    size_t row        = query / a->n_heads;
+    const float *from = a->q + row * a->ldq + query % a->n_heads * a->head_dim;
+    size_t position   = a->position + row;
+    float q[TW_MAX_HEAD_DIM];
     struct partial block;
     for (size_t d = 0; d < a->head_dim; d++) {
         q[d] = type == TW_DTYPE_BF16 ? round_bf16(from[d]) : from[d];
@@ -140,7 +140,7 @@ static void attend(const struct tw_attend *a, enum tw_dtype type)
 {
     struct partial total, span;
     for (size_t query = 0; query < a->n_rows * a->n_heads; query++) {
-        size_t last              = a->position + query / a->n_heads;
+        size_t last          = a->position + query / a->n_heads;
         total.f[PARTIAL_SUM] = 0.0f;
         for (size_t s = 0; s <= last / TW_KV_SPAN; s++) {
             attend_query_span(a, type, query, s, span.f);
@@ -175,7 +175,7 @@ static void attend_merge_scalar(const struct tw_attend *a, const float *partials
 {
     struct partial total;
     for (size_t query = 0; query < a->n_rows * a->n_heads; query++) {
-        const float *part        = partials + query * tw_attend_partial_floats(a->head_dim);
+        const float *part    = partials + query * tw_attend_partial_floats(a->head_dim);
         total.f[PARTIAL_SUM] = 0.0f;
         for (size_t s = 0; s < n_spans; s++) {
             merge(total.f, part + s * span_stride, a->head_dim);

@@ -43,8 +43,8 @@ static float weight_at(const void *w, enum tw_dtype type, size_t panel_stride, s
 }
 
 /* A chain: pairs ascending, the odd input of a pair first. */
-static float chain_sum(const struct tw_matmul *mm, const float *x, const void *w, enum tw_dtype type, size_t n,
-                       size_t begin, size_t end)
+static float chain_sum(const struct tw_matmul *mm, const float *x, const void *w, enum tw_dtype type,
+                       size_t n, size_t begin, size_t end)
 {
     float sum = 0.0f;
     for (size_t k = begin; k < end; k += 2) {
@@ -59,7 +59,7 @@ static float leaf_sum(const struct tw_matmul *mm, const float *x, const void *w,
                       size_t begin, size_t end, bool chunks)
 {
     size_t step = chunks ? tw_chain_inputs(end - begin) : end - begin;
-    float  sum  = 0.0f;
+    float sum   = 0.0f;
     for (size_t k = begin; k < end; k += step) {
         float c = chain_sum(mm, x, w, type, n, k, k + step < end ? k + step : end);
         sum     = k == begin ? c : sum + c;
@@ -76,16 +76,17 @@ static bool tree_sum(const struct tw_matmul *mm, const float *x, const void *w, 
         *sum         = leaf_sum(mm, x, w, type, n, begin, mm->leaf_end[first], chunks);
         return mm->leaf_end[first] > begin;
     }
-    float right = 0.0f;
-    bool  has_left  = tree_sum(mm, x, w, type, n, first, count / 2, chunks, sum);
-    bool  has_right = tree_sum(mm, x, w, type, n, first + count / 2, count / 2, chunks, &right);
+    float right    = 0.0f;
+    bool has_left  = tree_sum(mm, x, w, type, n, first, count / 2, chunks, sum);
+    bool has_right = tree_sum(mm, x, w, type, n, first + count / 2, count / 2, chunks, &right);
     if (has_right) {
         *sum = has_left ? *sum + right : right;
     }
     return has_left || has_right;
 }
 
-static float element(const struct tw_matmul *mm, const float *x, const void *w, enum tw_dtype type, bool round, size_t n)
+static float element(const struct tw_matmul *mm, const float *x, const void *w, enum tw_dtype type,
+                     bool round, size_t n)
 {
     float sum = 0.0f;
     return tree_sum(mm, x, w, type, n, 0, (size_t)mm->n_leaves, !round, &sum) ? sum : 0.0f;
@@ -96,17 +97,18 @@ static void swiglu_element(struct tw_matmul *mm, const float *x, enum tw_dtype t
 {
     size_t ld = tw_packed_k(mm->n);
     float *z  = (float *)mm->packed_out + row * ld + n;
-    float  v  = tw_silu_one(element(mm, x, mm->w, type, round, n)) * element(mm, x, mm->w2, type, round, n);
+    float v   = tw_silu_one(element(mm, x, mm->w, type, round, n)) * element(mm, x, mm->w2, type, round, n);
     *z        = round ? tw_bf16_to_f32(tw_bf16_from_f32(v)) : v;
     if (n + 1 == mm->n && ld > mm->n) {
         z[1] = 0.0f;
     }
 }
 
-static void plain_element(struct tw_matmul *mm, const float *x, enum tw_dtype type, bool round, size_t row, size_t n)
+static void plain_element(struct tw_matmul *mm, const float *x, enum tw_dtype type, bool round, size_t row,
+                          size_t n)
 {
-    float *y   = mm->y + row * mm->ldy + n;
-    float  sum = element(mm, x, mm->w, type, round, n);
+    float *y  = mm->y + row * mm->ldy + n;
+    float sum = element(mm, x, mm->w, type, round, n);
     if (mm->bias != NULL) {
         sum = sum + mm->bias[n];
     }

@@ -37,7 +37,8 @@ static void pack_panel_words(uint32_t *panel, const uint16_t *w, size_t ld, size
     }
 }
 
-static void pack_panel_bf16(uint16_t *panel, const void *w, enum tw_dtype from, size_t ld, size_t columns, size_t k)
+static void pack_panel_bf16(uint16_t *panel, const void *w, enum tw_dtype from, size_t ld, size_t columns,
+                            size_t k)
 {
     memset(panel, 0, tw_panel_elements(k) * sizeof *panel);
     for (size_t c = 0; c < columns; c++) {
@@ -47,7 +48,8 @@ static void pack_panel_bf16(uint16_t *panel, const void *w, enum tw_dtype from, 
     }
 }
 
-static void pack_panel_f32(float *panel, const void *w, enum tw_dtype from, size_t ld, size_t columns, size_t k)
+static void pack_panel_f32(float *panel, const void *w, enum tw_dtype from, size_t ld, size_t columns,
+                           size_t k)
 {
     memset(panel, 0, tw_panel_elements(k) * sizeof *panel);
     for (size_t c = 0; c < columns; c++) {
@@ -62,9 +64,9 @@ void tw_pack_weight(void *panels, enum tw_dtype to, const void *w, enum tw_dtype
 {
     size_t from_bytes = from == TW_DTYPE_F32 ? 4 : 2;
     for (size_t begin = 0; begin < n; begin += TW_PANEL) {
-        size_t      columns = n - begin < TW_PANEL ? n - begin : TW_PANEL;
-        size_t      at      = begin / TW_PANEL * tw_panel_elements(k);
-        const char *source  = (const char *)w + begin * ld * from_bytes;
+        size_t columns     = n - begin < TW_PANEL ? n - begin : TW_PANEL;
+        size_t at          = begin / TW_PANEL * tw_panel_elements(k);
+        const char *source = (const char *)w + begin * ld * from_bytes;
         if (to == TW_DTYPE_F32) {
             pack_panel_f32((float *)panels + at, source, from, ld, columns, k);
         } else if (from == TW_DTYPE_BF16 && columns == TW_PANEL) {

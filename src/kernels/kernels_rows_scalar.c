@@ -74,8 +74,8 @@ static void softmax_sums_scalar(const float *x, size_t n, float max, double out[
         double s[3][8] = {{0}};
         size_t end     = n - begin > TW_SUM_BLOCK ? begin + TW_SUM_BLOCK : n;
         for (size_t i = begin; i < end; i++) {
-            float  d  = x[i] - max;
-            float  e  = tw_exp_one(d);
+            float d   = x[i] - max;
+            float e   = tw_exp_one(d);
             double ed = e == 0.0f ? 0.0 : (double)e * (double)d;
             double dd = e == 0.0f ? 0.0 : ed * (double)d;
             s[0][i % 8] += (double)e;

@@ -23,12 +23,17 @@ static inline struct tw_work tw_work_init(size_t blocks, size_t chunk, size_t pa
 {
     size_t groups = (panels + group - 1) / group;
     size_t chunks = (blocks + chunk - 1) / chunk;
-    return (struct tw_work){
-        .blocks = blocks, .chunk = chunk, .panels = panels, .group = group, .groups = groups, .units = chunks * groups};
+    return (struct tw_work){.blocks = blocks,
+                            .chunk  = chunk,
+                            .panels = panels,
+                            .group  = group,
+                            .groups = groups,
+                            .units  = chunks * groups};
 }
 
 /* Claim units [*begin, *end); false when none are left. */
-static inline bool tw_work_claim(struct tw_work *w, _Atomic uint32_t *next, int n_threads, size_t *begin, size_t *end)
+static inline bool tw_work_claim(struct tw_work *w, _Atomic uint32_t *next, int n_threads, size_t *begin,
+                                 size_t *end)
 {
     size_t claim = atomic_fetch_add_explicit(next, 1, memory_order_relaxed);
     for (;;) {
@@ -54,10 +59,11 @@ struct tw_unit {
 
 static inline struct tw_unit tw_work_unit(const struct tw_work *w, size_t unit)
 {
-    size_t         b = unit / w->groups * w->chunk, p = unit % w->groups * w->group;
-    struct tw_unit u = {.block_begin = b, .block_end = b + w->chunk, .panel_begin = p, .panel_end = p + w->group};
-    u.block_end      = u.block_end < w->blocks ? u.block_end : w->blocks;
-    u.panel_end      = u.panel_end < w->panels ? u.panel_end : w->panels;
+    size_t b = unit / w->groups * w->chunk, p = unit % w->groups * w->group;
+    struct tw_unit u = {
+        .block_begin = b, .block_end = b + w->chunk, .panel_begin = p, .panel_end = p + w->group};
+    u.block_end = u.block_end < w->blocks ? u.block_end : w->blocks;
+    u.panel_end = u.panel_end < w->panels ? u.panel_end : w->panels;
     return u;
 }
 

@@ -6,6 +6,7 @@
 #define SPEC_REPLICATED "PartitionSpec()"
 #define SPEC_VECTOR     "PartitionSpec('model')"
 #define SPEC_MATRIX     "PartitionSpec(None, 'model')"
+#define SPEC_ROWS       "PartitionSpec('model', None)"
 
 enum dimension { DIM_HIDDEN, DIM_QUERIES, DIM_KEYS, DIM_HEAD, DIM_INTERMEDIATE, DIM_VOCAB, DIM_NONE };
 
@@ -36,9 +37,14 @@ static const struct row layer_rows[] = {
 };
 enum { LAYER_ROWS = sizeof layer_rows / sizeof layer_rows[0] };
 
-static const struct row embed_row = {"embed_tokens", DIM_VOCAB, DIM_HIDDEN, 1, TW_MESH_CUT_HIDDEN, ALWAYS};
-static const struct row norm_row  = {"norm", DIM_HIDDEN, DIM_NONE, -1, TW_MESH_CUT_NONE, ALWAYS};
-static const struct row head_row  = {"lm_head", DIM_HIDDEN, DIM_VOCAB, 1, TW_MESH_CUT_VOCAB, ALWAYS};
+/* By enum tw_mesh_embedding. */
+static const struct row embed_rows[] = {
+    {"embed_tokens", DIM_VOCAB, DIM_HIDDEN, 1, TW_MESH_CUT_HIDDEN, ALWAYS},
+    {"embed_tokens", DIM_VOCAB, DIM_HIDDEN, -1, TW_MESH_CUT_NONE, ALWAYS},
+    {"embed_tokens", DIM_VOCAB, DIM_HIDDEN, 0, TW_MESH_CUT_VOCAB, ALWAYS},
+};
+static const struct row norm_row = {"norm", DIM_HIDDEN, DIM_NONE, -1, TW_MESH_CUT_NONE, ALWAYS};
+static const struct row head_row = {"lm_head", DIM_HIDDEN, DIM_VOCAB, 1, TW_MESH_CUT_VOCAB, ALWAYS};
 
 static size_t dimension_of(const struct tw_mesh_model *m, enum dimension d)
 {
@@ -79,11 +85,14 @@ static struct tw_mesh_param make_param(const struct tw_mesh_model *m, const stru
     p.shape[0]             = dimension_of(m, row->first);
     p.shape[1]             = dimension_of(m, row->second);
     p.n_dims               = row->second == DIM_NONE ? 1 : 2;
-    p.stored_transposed    = p.n_dims == 2 && row != &embed_row;
-    if (p.n_dims == 2) {
-        p.spec = SPEC_MATRIX;
+    bool embedding         = row >= embed_rows && row < embed_rows + sizeof embed_rows / sizeof embed_rows[0];
+    p.stored_transposed    = p.n_dims == 2 && !embedding;
+    if (row->axis < 0) {
+        p.spec = SPEC_REPLICATED;
+    } else if (p.n_dims == 1) {
+        p.spec = SPEC_VECTOR;
     } else {
-        p.spec = row->axis < 0 ? SPEC_REPLICATED : SPEC_VECTOR;
+        p.spec = embedding && row->axis == 0 ? SPEC_ROWS : SPEC_MATRIX;
     }
     (void)snprintf(p.name, sizeof p.name, "%s", row->name);
     return p;
@@ -93,7 +102,7 @@ struct tw_mesh_param tw_mesh_param_at(const struct tw_mesh_model *model, size_t 
 {
     size_t per_layer = rows_per_layer(model);
     if (index == 0) {
-        return make_param(model, &embed_row);
+        return make_param(model, &embed_rows[model->embedding]);
     }
     size_t layer = (index - 1) / per_layer;
     if (layer >= model->n_layers) {
@@ -241,6 +250,20 @@ trawl_status tw_mesh_format_param(const struct tw_mesh_param *param, struct tw_s
     }
     return tw_str_printf(out, err, "  %s: shape=(%zu, %zu), sharding=%s\n", param->name, param->shape[0],
                          param->shape[1], param->spec);
+}
+
+trawl_status tw_mesh_format_ranges(const struct tw_mesh_model *model, const struct tw_mesh_param *param,
+                                   int degree, struct tw_str *out, struct trawl_error *err)
+{
+    if (param->axis < 0) {
+        return tw_str_puts(out, "    whole on every rank\n", err);
+    }
+    TW_TRY(tw_str_printf(out, err, "    split along %d:", param->axis));
+    for (int rank = 0; rank < degree; rank++) {
+        struct tw_range r = tw_mesh_param_range(model, param, degree, rank);
+        TW_TRY(tw_str_printf(out, err, " [%zu,%zu)", r.begin, r.end));
+    }
+    return tw_str_putc(out, '\n', err);
 }
 
 trawl_status tw_mesh_format_params(const struct tw_mesh_model *model, struct tw_str *out,

@@ -71,6 +71,9 @@ trawl_status tw_mesh_format_param(const struct tw_mesh_param *param, struct tw_s
                                   struct trawl_error *err);
 trawl_status tw_mesh_format_params(const struct tw_mesh_model *model, struct tw_str *out,
                                    struct trawl_error *err);
+/* "    split along 1: [0,448) [448,896)", one range a rank; "    whole on every rank" where nothing is split. */
+trawl_status tw_mesh_format_ranges(const struct tw_mesh_model *model, const struct tw_mesh_param *param,
+                                   int degree, struct tw_str *out, struct trawl_error *err);
 trawl_status tw_mesh_format_input(size_t rows, size_t columns, struct tw_str *out, struct trawl_error *err);
 
 #endif /* TW_MESH_PARAMS_H */

@@ -38,6 +38,7 @@ static trawl_status check_model(const struct tw_mesh_model *m, struct trawl_erro
     if (m->tree_leaves != 8 && m->tree_leaves != 16 && m->tree_leaves != 32) {
         return tw_fail(err, TRAWL_ERR_INVALID, "tree leaves: %d, expected 8, 16 or 32", m->tree_leaves);
     }
+    TW_BUG_ON((unsigned)m->embedding > TW_MESH_EMBED_VOCAB);
     return TRAWL_OK;
 }
 

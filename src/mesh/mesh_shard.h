@@ -15,6 +15,9 @@
 #define TW_MESH_VOCAB_UNIT        16
 #define TW_MESH_HIDDEN_UNIT       16
 
+/* How the embedding table is split over the model axis; by columns unless asked otherwise. */
+enum tw_mesh_embedding { TW_MESH_EMBED_HIDDEN, TW_MESH_EMBED_REPLICATED, TW_MESH_EMBED_VOCAB };
+
 /* The numbers of a model that sharding needs. */
 struct tw_mesh_model {
     size_t hidden;
@@ -28,6 +31,7 @@ struct tw_mesh_model {
     bool qkv_bias;   /* q, k and v projections have a bias */
     bool qk_norm;    /* q_norm and k_norm of width head_dim in every layer */
     int tree_leaves; /* leaves of a row-parallel sum: 8, 16 or 32 */
+    enum tw_mesh_embedding embedding;
 };
 
 /* What one device of a replica computes. Ranges are in heads, columns, rows and elements. */

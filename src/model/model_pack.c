@@ -49,7 +49,7 @@ static trawl_status bind_all(struct tw_binding *b, const struct tw_model_config 
     const struct tw_weight_list *l = b->list;
     TW_TRY(tw_alloc(l->n, sizeof *b->tensors, &b->tensors, err));
     TW_TRY(tw_alloc(l->n + 2, sizeof *b->first_piece, &b->first_piece, err));
-    TW_TRY(tw_alloc(l->n, sizeof *b->bad, &b->bad, err));
+    TW_TRY(tw_alloc(l->n + 1, sizeof *b->bad, &b->bad, err));
     TW_TRY(find(files, TW_EMBED_NAME, c->vocab, c->hidden, &b->embed, err));
     size_t pieces = 0;
     for (size_t i = 0; i < l->n; i++) {
@@ -169,8 +169,12 @@ void tw_binding_pack(struct tw_binding *b, size_t piece, void *to)
     }
     size_t begin, end, row = b->embed->shape[1] * tw_dtype_bytes(b->embed->dtype);
     tw_binding_panels_of(b, piece, &begin, &end);
-    size_t rows      = tw_min_size(end * TW_PANEL, b->embed->shape[0]) - begin * TW_PANEL;
-    b->hashes[piece] = mix(0, b->embed->data + begin * TW_PANEL * row, rows * row);
+    size_t rows         = tw_min_size(end * TW_PANEL, b->embed->shape[0]) - begin * TW_PANEL;
+    const uint8_t *from = b->embed->data + begin * TW_PANEL * row;
+    b->hashes[piece]    = mix(0, from, rows * row);
+    if (!all_finite(from, b->embed->dtype, rows * b->embed->shape[1])) {
+        atomic_store_explicit(&b->bad[index], 1, memory_order_relaxed);
+    }
 }
 
 /* ---- vectors ---- */
@@ -209,10 +213,10 @@ uint64_t tw_binding_fingerprint(const struct tw_binding *b, const float *vectors
 
 void tw_binding_warn(const struct tw_binding *b, const struct tw_log *log)
 {
-    for (size_t j = 0; j < b->list->n; j++) {
+    for (size_t j = 0; j <= b->list->n; j++) {
+        const struct tw_safetensors_tensor *t = j < b->list->n ? b->tensors[j] : b->embed;
         if (atomic_load_explicit(&b->bad[j], memory_order_relaxed) != 0) {
-            tw_log(log, TW_LOG_WARNING, "%s: tensor \"%s\" has values that are not finite",
-                   b->tensors[j]->file, b->tensors[j]->name);
+            tw_log(log, TW_LOG_WARNING, "%s: tensor \"%s\" has values that are not finite", t->file, t->name);
         }
     }
 }

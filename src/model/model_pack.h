@@ -22,7 +22,7 @@ struct tw_binding {
     bool tied;            /* the embedding's rows are among the matrices */
     size_t *first_piece; /* [list->n + 2] pieces of matrix i begin here; then the embedding's; then the end */
     uint64_t *hashes;    /* [pieces] of the checkpoint's bytes; filled by packing */
-    atomic_uchar *bad;   /* [list->n] saw a value that is not finite */
+    atomic_uchar *bad;   /* [list->n + 1] saw a value that is not finite; the last: in the embedding */
 };
 
 /* Find every tensor and check its shape and type. Panels are F32 where `compute` is F32 and bf16 could not

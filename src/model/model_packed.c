@@ -114,13 +114,13 @@ static trawl_status check_entry(const struct tw_packed_entry *e, size_t index, u
     if (memchr(e->name, '\0', sizeof e->name) == NULL) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: the name of weight %zu has no end", what, index);
     }
-    if (e->offset < *free_from || e->offset > size || e->bytes > size - e->offset ||
-        e->offset % TW_PACKED_LINE != 0) {
+    uint64_t at = tw_round_up(*free_from, e->columns > 0 ? TW_PACKED_PAGE : TW_PACKED_LINE);
+    if (e->offset != at || at > size || e->bytes > size - at) {
         return tw_fail(
             err, TRAWL_ERR_FORMAT,
-            "%s: weight \"%s\" lies at bytes %llu + %llu, expected a multiple of %d in %llu to %llu", what,
-            e->name, (unsigned long long)e->offset, (unsigned long long)e->bytes, TW_PACKED_LINE,
-            (unsigned long long)*free_from, (unsigned long long)size);
+            "%s: weight \"%s\" has %llu bytes at %llu, expected them at %llu and the end before %llu", what,
+            e->name, (unsigned long long)e->bytes, (unsigned long long)e->offset, (unsigned long long)at,
+            (unsigned long long)size);
     }
     *free_from = e->offset + e->bytes;
     return TRAWL_OK;
@@ -142,6 +142,10 @@ trawl_status tw_packed_check(const uint8_t *data, size_t size, const char *what,
     for (size_t i = 0; i < h->n_entries; i++) {
         struct tw_packed_entry e = tw_packed_entry_at(data, i);
         TW_TRY(check_entry(&e, i, &free_from, size, what, err));
+    }
+    if (free_from != size) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: its weights end at byte %llu of %zu: damaged", what,
+                       (unsigned long long)free_from, size);
     }
     return TRAWL_OK;
 }

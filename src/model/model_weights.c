@@ -98,6 +98,7 @@ static trawl_status load(struct tw_model *m, struct tw_weight_list *list, const 
     struct packing packing = {.model = m};
     trawl_status status    = pack_all(&packing, list, n_threads, log, err);
     tw_binding_release(&packing.binding);
+    tw_safetensors_forget(m->files); /* only embedding rows are read from now on */
     return status;
 }
 

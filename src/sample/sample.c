@@ -278,7 +278,7 @@ struct tw_sampled tw_sample(struct tw_sampler *s, const float *logits, const str
             float t = (float)p->temperature;
             for (size_t i = 0; i < s->n_vocab; i++) {
                 float d   = s->row[i] - max; /* the difference first: a tiny t must not overflow */
-                s->row[i] = d <= 0 ? d / t : -INFINITY; /* NaN is never drawn */
+                s->row[i] = d >= 0 ? 0.0F : d < 0 ? d / t : -INFINITY; /* 0 whatever t is; NaN is never drawn */
             }
             out.token = draw(s, p, position);
         }

@@ -86,10 +86,32 @@ static trawl_status logits(void *user, uint64_t id, size_t position, const float
     return TRAWL_OK;
 }
 
+static bool token(void *user, uint64_t id, int32_t got, float logprob)
+{
+    struct harness *h    = user;
+    bool            more = true;
+    (void)got;
+    (void)logprob;
+    (void)pthread_mutex_lock(&h->lock);
+    h->n_tokens[id]++;
+    if (h->on_token != NULL) {
+        more = h->on_token(h->on_token_user, id, h->n_tokens[id]);
+    }
+    (void)pthread_mutex_unlock(&h->lock);
+    return more;
+}
+
 static trawl_status finished(void *user, const struct tw_result *r, struct trawl_error *err)
 {
-    struct harness_answer *a = &((struct harness *)user)->answers[r->id];
-    (void)err;
+    struct harness        *h = user;
+    struct harness_answer *a = &h->answers[r->id];
+    (void)pthread_mutex_lock(&h->lock);
+    size_t call = ++h->n_finished;
+    (void)pthread_mutex_unlock(&h->lock);
+    if (call == h->fail_finished_at) {
+        return tw_fail(err, TRAWL_ERR_IO, "result refused on purpose");
+    }
+    a->finished++;
     a->finish   = r->finish;
     a->n_tokens = r->n_tokens;
     for (size_t i = 0; i < r->n_tokens && i < HARNESS_TOKENS; i++) {
@@ -115,7 +137,17 @@ trawl_status harness_run(struct harness *h, struct tw_engine *engine, const stru
                          struct trawl_error *err)
 {
     struct tw_work w = {.user = h, .pull = pull, .rows = rows, .logits = logits, .finished = finished, .stop = stop};
+    w.token          = token;
     h->next          = 0;
+    h->n_finished = h->n_rows_calls = 0;
+    memset(h->n_tokens, 0, sizeof h->n_tokens);
+    for (size_t i = 0; i < HARNESS_REQUESTS; i++) { /* a harness may run again */
+        struct harness_answer *a = &h->answers[i];
+        a->finished              = 0;
+        a->n_tokens              = 0;
+        a->error[0]               = '\0';
+        memset(a->n_rows, 0, sizeof a->n_rows);
+    }
     return tw_engine_run(engine, &w, sites, n_sites, err);
 }
 

@@ -10,6 +10,7 @@
 enum { HARNESS_REQUESTS = 16, HARNESS_TOKENS = 96, HARNESS_SITES = 64 };
 
 struct harness_answer {
+    int            finished; /* how often a result was delivered */
     enum tw_finish finish;
     size_t         n_tokens;
     int32_t        tokens[HARNESS_TOKENS];
@@ -28,6 +29,12 @@ struct harness {
     bool                  backwards; /* hand out the last request first */
     size_t                fail_rows_at; /* fail the n-th rows callback; 0: never */
     size_t                n_rows_calls;
+    size_t                fail_finished_at; /* fail the n-th finished callback; 0: never */
+    size_t                n_finished;
+    bool (*on_token)(void *user, uint64_t id, size_t n); /* called with the lock held after the n-th token of a
+                                                            request; false ends its answer. May be NULL */
+    void                 *on_token_user;
+    size_t                n_tokens[HARNESS_REQUESTS]; /* seen by on_token */
     pthread_mutex_t       lock;
 };
 

@@ -56,18 +56,38 @@ static void plan(const uint8_t *data, size_t size)
     model.tied                 = flags & 1;
     model.qkv_bias             = flags >> 1 & 1;
     model.qk_norm              = flags >> 2 & 1;
+    model.embedding            = (enum tw_mesh_embedding)((flags >> 3) % 3);
     struct tw_mesh mesh        = {(int)take(&data, &size), (int)take(&data, &size)};
-    struct tw_mesh_load load   = {take(&data, &size), take(&data, &size), take(&data, &size),
-                                  take(&data, &size), take(&data, &size), take(&data, &size)};
+    struct tw_mesh_load load   = {.weight_bytes     = take(&data, &size),
+                                  .embed_bytes      = take(&data, &size),
+                                  .kv_bytes         = take(&data, &size),
+                                  .batch            = take(&data, &size),
+                                  .max_len          = take(&data, &size),
+                                  .chunk            = take(&data, &size),
+                                  .page_tokens      = take(&data, &size),
+                                  .extra_logit_rows = take(&data, &size),
+                                  .threads          = take(&data, &size),
+                                  .thread_bytes     = take(&data, &size),
+                                  .kv               = flags >> 8 & 1 ? TW_MESH_KV_SEQUENCE : TW_MESH_KV_HEADS};
     struct tw_mesh_memory memory;
     if (tw_mesh_check(&model, mesh, NULL) != TRAWL_OK) {
         return;
     }
+    struct tw_mesh_budget budget = {.device = take(&data, &size)};
+    budget.process               = take(&data, &size);
     if (tw_mesh_memory_plan(&model, mesh, &load, &memory, NULL) == TRAWL_OK &&
-        (memory.total < memory.weights || memory.total < memory.kv || memory.total < memory.scratch)) {
+        (memory.total < memory.weights || memory.total < memory.kv || memory.total < memory.activations)) {
         abort();
     }
-    (void)tw_mesh_suggest(&model, tw_mesh_size(mesh), &load, take(&data, &size), &mesh, &memory, NULL);
+    size_t largest = 0;
+    if (tw_mesh_largest_batch(&model, mesh, &load, budget, 1000, &largest, NULL) == TRAWL_OK && largest > 0) {
+        load.batch = largest;
+        if (tw_mesh_memory_plan(&model, mesh, &load, &memory, NULL) != TRAWL_OK ||
+            tw_mesh_memory_fits(mesh, &memory, budget, NULL) != TRAWL_OK) {
+            abort();
+        }
+    }
+    (void)tw_mesh_suggest(&model, tw_mesh_size(mesh), &load, budget, &mesh, &memory, NULL);
     model.n_layers = model.n_layers % 4 + 1;
     if (tw_mesh_check(&model, mesh, NULL) == TRAWL_OK &&
         tw_mesh_verify(&model, mesh.model, NULL, NULL) != TRAWL_OK) {

@@ -38,7 +38,7 @@ struct check_random {
 static inline struct check_random check_seed(const char *test)
 {
     const char *given = getenv("TRAWL_TEST_SEED");
-    uint64_t    seed  = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761u;
+    uint64_t seed     = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761u;
     print_message("%s: TRAWL_TEST_SEED=%llu\n", test, (unsigned long long)seed);
     return (struct check_random){seed * 2 + 1};
 }
@@ -67,7 +67,7 @@ enum check_values {
 static inline float check_float(struct check_random *r, enum check_values mode)
 {
     const float special[] = {0.0f, -0.0f, 0x1p-130f, -0x1.fffp-127f, INFINITY, -INFINITY, NAN, 3e38f, -3e38f};
-    float       x         = (float)((double)check_next(r) * 0x1p-52 - 1.0);
+    float x               = (float)((double)check_next(r) * 0x1p-52 - 1.0);
     if (mode == CHECK_TINY) {
         return x * (check_next(r) % 2 != 0 ? 0x1p-62f : 0x1p-64f);
     }
@@ -80,16 +80,16 @@ static inline float check_float(struct check_random *r, enum check_values mode)
 /* ---- buffers that end at a guard page ---- */
 
 struct check_buffer {
-    void  *map;
+    void *map;
     size_t mapped;
-    void  *p; /* the last `bytes` before the guard page, filled with 0xFF */
+    void *p; /* the last `bytes` before the guard page, filled with 0xFF */
 };
 
 static inline struct check_buffer check_alloc(size_t bytes)
 {
-    const size_t        page = 4096, room = (bytes + page - 1) / page * page;
-    struct check_buffer b    = {.mapped = room + page};
-    b.map = mmap(NULL, b.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const size_t page = 4096, room = (bytes + page - 1) / page * page;
+    struct check_buffer b = {.mapped = room + page};
+    b.map                 = mmap(NULL, b.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(b.map != MAP_FAILED);
     assert_int_equal(mprotect((char *)b.map + room, page, PROT_NONE), 0);
     memset(b.map, 0xFF, room);
@@ -129,15 +129,15 @@ static inline size_t check_differ(const float *a, const float *b, size_t n)
     return i;
 }
 
-#define assert_floats_same(a, b, n, ...)                                                                     \
-    do {                                                                                                     \
-        const float *check_a_ = (a), *check_b_ = (b);                                                        \
-        size_t       check_i_ = check_differ(check_a_, check_b_, (n));                                       \
-        if (check_i_ < (n)) {                                                                                \
-            print_error(__VA_ARGS__);                                                                        \
-            fail_msg(": element %zu is %a, not %a", check_i_, (double)check_b_[check_i_],                    \
-                     (double)check_a_[check_i_]);                                                            \
-        }                                                                                                    \
+#define assert_floats_same(a, b, n, ...)                                                  \
+    do {                                                                                  \
+        const float *check_a_ = (a), *check_b_ = (b);                                     \
+        size_t check_i_ = check_differ(check_a_, check_b_, (n));                          \
+        if (check_i_ < (n)) {                                                             \
+            print_error(__VA_ARGS__);                                                     \
+            fail_msg(": element %zu is %a, not %a", check_i_, (double)check_b_[check_i_], \
+                     (double)check_a_[check_i_]);                                         \
+        }                                                                                 \
     } while (0)
 
 /* Group setup: kernels run in this mode. */

@@ -6,16 +6,17 @@
 /* One sequence with its pages, at one level. Pages begin as NaN: whatever is read of an unwritten position
  * shows. */
 struct cache {
-    bool        bf16;
-    size_t      head_dim, n_blocks, block_bytes;
+    bool bf16;
+    size_t head_dim, n_blocks, block_bytes;
     const void *k[64], *v[64];
-    char       *pages;
+    char *pages;
 };
 
 static struct cache new_cache(bool bf16, size_t head_dim, size_t positions)
 {
-    struct cache c = {.bf16 = bf16, .head_dim = head_dim, .n_blocks = (positions + TW_KV_BLOCK - 1) / TW_KV_BLOCK};
-    c.block_bytes  = tw_kv_block_elements(head_dim) * (bf16 ? 2 : 4);
+    struct cache c = {
+        .bf16 = bf16, .head_dim = head_dim, .n_blocks = (positions + TW_KV_BLOCK - 1) / TW_KV_BLOCK};
+    c.block_bytes = tw_kv_block_elements(head_dim) * (bf16 ? 2 : 4);
     assert_true(c.n_blocks <= 64);
     c.pages = aligned_alloc(64, 2 * c.n_blocks * ((c.block_bytes + 63) & ~(size_t)63));
     memset(c.pages, 0xFF, 2 * c.n_blocks * c.block_bytes);
@@ -26,19 +27,20 @@ static struct cache new_cache(bool bf16, size_t head_dim, size_t positions)
     return c;
 }
 
-static void store(const struct tw_kernels *k, struct cache *c, size_t begin, size_t end, const float *keys, const float *values)
+static void store(const struct tw_kernels *k, struct cache *c, size_t begin, size_t end, const float *keys,
+                  const float *values)
 {
     for (size_t at = begin; at < end; at++) {
         const size_t b = at / TW_KV_BLOCK;
-        (c->bf16 ? k->kv_store_bf16 : k->kv_store_f32)(c->pages + 2 * b * c->block_bytes,
-                                                       c->pages + (2 * b + 1) * c->block_bytes, at % TW_KV_BLOCK,
-                                                       keys + at * c->head_dim, values + at * c->head_dim, c->head_dim);
+        (c->bf16 ? k->kv_store_bf16 : k->kv_store_f32)(
+            c->pages + 2 * b * c->block_bytes, c->pages + (2 * b + 1) * c->block_bytes, at % TW_KV_BLOCK,
+            keys + at * c->head_dim, values + at * c->head_dim, c->head_dim);
     }
 }
 
 struct problem {
-    bool                bf16;
-    size_t              head_dim, n_heads, n_rows, position;
+    bool bf16;
+    size_t head_dim, n_heads, n_rows, position;
     struct check_buffer q, keys, values; /* queries of n_rows rows; keys and values of every position */
 };
 
@@ -46,8 +48,8 @@ static struct problem random_problem(struct check_random *r, size_t most_positio
 {
     static const size_t dims[]  = {8, 16, 32, 64, 80, 96, 128, 256, 2, 22, 40};
     static const size_t heads[] = {1, 2, 3, 4, 5, 6, 7, 8, 14, 16};
-    enum check_values   mode    = (enum check_values)(check_next(r) % CHECK_VALUES);
-    struct problem      p       = {.bf16 = check_next(r) % 2 != 0};
+    enum check_values mode      = (enum check_values)(check_next(r) % CHECK_VALUES);
+    struct problem p            = {.bf16 = check_next(r) % 2 != 0};
     p.head_dim                  = dims[check_next(r) % 11];
     p.n_heads                   = heads[check_next(r) % 10];
     p.n_rows                    = check_size(r, 1, most_rows);
@@ -73,7 +75,8 @@ static void free_problem(struct problem *p)
     check_free(&p->values);
 }
 
-static struct tw_attend attend_of(const struct problem *p, const struct cache *c, size_t row, size_t n_rows, float *z)
+static struct tw_attend attend_of(const struct problem *p, const struct cache *c, size_t row, size_t n_rows,
+                                  float *z)
 {
     const size_t width = p->n_heads * p->head_dim;
     return (struct tw_attend){.q        = (float *)p->q.p + row * width,
@@ -101,7 +104,7 @@ static void run(const struct tw_kernels *k, const struct problem *p, struct tw_a
 /* All rows in one call, every position stored before. */
 static struct check_buffer solve(const struct tw_kernels *k, const struct problem *p)
 {
-    struct cache        c = new_cache(p->bf16, p->head_dim, p->position + p->n_rows);
+    struct cache c        = new_cache(p->bf16, p->head_dim, p->position + p->n_rows);
     struct check_buffer z = check_alloc(p->n_rows * p->n_heads * p->head_dim * sizeof(float));
     store(k, &c, 0, p->position + p->n_rows, p->keys.p, p->values.p);
     struct tw_attend a = attend_of(p, &c, 0, p->n_rows, z.p);
@@ -113,7 +116,7 @@ static struct check_buffer solve(const struct tw_kernels *k, const struct proble
 /* Rows in pieces of `piece`, each stored just before it is attended to. */
 static struct check_buffer solve_in_pieces(const struct tw_kernels *k, const struct problem *p, size_t piece)
 {
-    struct cache        c = new_cache(p->bf16, p->head_dim, p->position + p->n_rows);
+    struct cache c        = new_cache(p->bf16, p->head_dim, p->position + p->n_rows);
     struct check_buffer z = check_alloc(p->n_rows * p->n_heads * p->head_dim * sizeof(float));
     store(k, &c, 0, p->position, p->keys.p, p->values.p);
     for (size_t row = 0; row < p->n_rows; row += piece) {
@@ -129,14 +132,14 @@ static struct check_buffer solve_in_pieces(const struct tw_kernels *k, const str
 /* Every span on its own, then merged. */
 static struct check_buffer solve_by_spans(const struct tw_kernels *k, const struct problem *p)
 {
-    const size_t        spans = (p->position + p->n_rows - 1) / TW_KV_SPAN + 1, queries = p->n_rows * p->n_heads;
-    const size_t        stride = queries * tw_attend_partial_floats(p->head_dim);
-    struct cache        c      = new_cache(p->bf16, p->head_dim, p->position + p->n_rows);
-    struct check_buffer z      = check_alloc(queries * p->head_dim * sizeof(float));
-    struct check_buffer parts  = check_alloc(spans * stride * sizeof(float));
+    const size_t spans = (p->position + p->n_rows - 1) / TW_KV_SPAN + 1, queries = p->n_rows * p->n_heads;
+    const size_t stride       = queries * tw_attend_partial_floats(p->head_dim);
+    struct cache c            = new_cache(p->bf16, p->head_dim, p->position + p->n_rows);
+    struct check_buffer z     = check_alloc(queries * p->head_dim * sizeof(float));
+    struct check_buffer parts = check_alloc(spans * stride * sizeof(float));
     store(k, &c, 0, p->position + p->n_rows, p->keys.p, p->values.p);
     struct tw_attend a = attend_of(p, &c, 0, p->n_rows, z.p);
-    a.scratch          = aligned_alloc(64, (k->attend_scratch_bytes(queries, p->head_dim) + 63) & ~(size_t)63);
+    a.scratch = aligned_alloc(64, (k->attend_scratch_bytes(queries, p->head_dim) + 63) & ~(size_t)63);
     for (size_t span = spans; span-- > 0;) {
         (p->bf16 ? k->attend_span_bf16 : k->attend_span_f32)(&a, span, (float *)parts.p + span * stride);
     }
@@ -150,13 +153,15 @@ static struct check_buffer solve_by_spans(const struct tw_kernels *k, const stru
 static void check_problem(const struct tw_kernels *k, int n_levels, const struct problem *p, size_t piece)
 {
     struct check_buffer want = solve(&k[0], p);
-    const size_t        n    = p->n_rows * p->n_heads * p->head_dim;
+    const size_t n           = p->n_rows * p->n_heads * p->head_dim;
     for (int level = 0; level < n_levels; level++) {
-        struct check_buffer got[3] = {solve(&k[level], p), solve_in_pieces(&k[level], p, piece), solve_by_spans(&k[level], p)};
+        struct check_buffer got[3] = {solve(&k[level], p), solve_in_pieces(&k[level], p, piece),
+                                      solve_by_spans(&k[level], p)};
         for (int way = 0; way < 3; way++) {
-            assert_floats_same(want.p, got[way].p, n, "%s, %s, %s: position %zu rows %zu heads %zu dim %zu", k[level].isa,
-                               p->bf16 ? "bf16" : "f32", (const char *[]){"whole", "pieces", "spans"}[way], p->position,
-                               p->n_rows, p->n_heads, p->head_dim);
+            assert_floats_same(want.p, got[way].p, n, "%s, %s, %s: position %zu rows %zu heads %zu dim %zu",
+                               k[level].isa, p->bf16 ? "bf16" : "f32",
+                               (const char *[]){"whole", "pieces", "spans"}[way], p->position, p->n_rows,
+                               p->n_heads, p->head_dim);
             check_free(&got[way]);
         }
     }
@@ -166,9 +171,9 @@ static void check_problem(const struct tw_kernels *k, int n_levels, const struct
 static void every_level_gives_the_scalar_bits(void **state)
 {
     (void)state;
-    struct tw_kernels   k[4];
-    const int           n_levels = check_levels(k);
-    struct check_random r        = check_seed("attend");
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("attend");
     for (int i = 0; i < 120; i++) {
         struct problem p = random_problem(&r, 220, 24);
         check_problem(k, n_levels, &p, check_size(&r, 1, 9));
@@ -179,9 +184,9 @@ static void every_level_gives_the_scalar_bits(void **state)
 static void spans_merge_in_ascending_order(void **state)
 {
     (void)state;
-    struct tw_kernels   k[4];
-    const int           n_levels = check_levels(k);
-    struct check_random r        = check_seed("spans");
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("spans");
     for (int i = 0; i < 5; i++) {
         struct problem p = random_problem(&r, 64, 3);
         free_problem(&p);
@@ -202,12 +207,13 @@ static void spans_merge_in_ascending_order(void **state)
 static void stores_are_the_same_bytes(void **state)
 {
     (void)state;
-    struct tw_kernels   k[4];
-    const int           n_levels = check_levels(k);
-    struct check_random r        = check_seed("stores");
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("stores");
     for (int i = 0; i < 20; i++) {
-        const size_t        dim = 2 * check_size(&r, 1, 70), n = check_size(&r, 1, TW_KV_BLOCK);
-        struct check_buffer keys = check_floats(&r, n * dim, CHECK_SPECIAL), values = check_floats(&r, n * dim, CHECK_SPECIAL);
+        const size_t dim = 2 * check_size(&r, 1, 70), n = check_size(&r, 1, TW_KV_BLOCK);
+        struct check_buffer keys   = check_floats(&r, n * dim, CHECK_SPECIAL),
+                            values = check_floats(&r, n * dim, CHECK_SPECIAL);
         for (int bf16 = 0; bf16 < 2; bf16++) {
             struct cache want = new_cache(bf16, dim, n);
             store(&k[0], &want, 0, n, keys.p, values.p);
@@ -230,9 +236,9 @@ static void a_reused_page_does_not_show_through(void **state)
 {
     (void)state;
     struct tw_kernels k[4];
-    const int         n_levels = check_levels(k);
+    const int n_levels = check_levels(k);
     for (int level = 0; level < n_levels; level++) {
-        float    kv[4] = {1.0f, 2.0f, 3.0f, 4.0f}, keys[4 * TW_KV_BLOCK], values[4 * TW_KV_BLOCK];
+        float kv[4] = {1.0f, 2.0f, 3.0f, 4.0f}, keys[4 * TW_KV_BLOCK], values[4 * TW_KV_BLOCK];
         uint16_t values16[4 * TW_KV_BLOCK], keys16[4 * TW_KV_BLOCK];
         memset(values, 0xFF, sizeof values);
         memset(values16, 0xFF, sizeof values16);
@@ -250,21 +256,21 @@ static void a_reused_page_does_not_show_through(void **state)
 static void scalar_agrees_with_softmax_in_double(void **state)
 {
     (void)state;
-    struct tw_kernels   k[4];
+    struct tw_kernels k[4];
     struct check_random r = check_seed("softmax");
     (void)check_levels(k);
     for (int i = 0; i < 30; i++) {
         struct problem p = random_problem(&r, 300, 4);
         free_problem(&p);
-        p.bf16     = false;
-        p.q        = check_floats(&r, p.n_rows * p.n_heads * p.head_dim, CHECK_PLAIN);
-        p.keys     = check_floats(&r, (p.position + p.n_rows) * p.head_dim, CHECK_PLAIN);
-        p.values   = check_floats(&r, (p.position + p.n_rows) * p.head_dim, CHECK_PLAIN);
-        const float        *q = p.q.p, *keys = p.keys.p, *values = p.values.p;
+        p.bf16         = false;
+        p.q            = check_floats(&r, p.n_rows * p.n_heads * p.head_dim, CHECK_PLAIN);
+        p.keys         = check_floats(&r, (p.position + p.n_rows) * p.head_dim, CHECK_PLAIN);
+        p.values       = check_floats(&r, (p.position + p.n_rows) * p.head_dim, CHECK_PLAIN);
+        const float *q = p.q.p, *keys = p.keys.p, *values = p.values.p;
         struct check_buffer z = solve(&k[0], &p);
         for (size_t query = 0; query < p.n_rows * p.n_heads; query++) {
             const size_t seen = p.position + query / p.n_heads + 1, dim = p.head_dim;
-            double       e[512], max = -INFINITY, sum = 0.0;
+            double e[512], max = -INFINITY, sum = 0.0;
             for (size_t j = 0; j < seen; j++) {
                 double s = 0.0;
                 for (size_t d = 0; d < dim; d++) {
@@ -296,8 +302,10 @@ static void scalar_agrees_with_softmax_in_double(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_level_gives_the_scalar_bits),  cmocka_unit_test(spans_merge_in_ascending_order),
-        cmocka_unit_test(stores_are_the_same_bytes),          cmocka_unit_test(a_reused_page_does_not_show_through),
+        cmocka_unit_test(every_level_gives_the_scalar_bits),
+        cmocka_unit_test(spans_merge_in_ascending_order),
+        cmocka_unit_test(stores_are_the_same_bytes),
+        cmocka_unit_test(a_reused_page_does_not_show_through),
         cmocka_unit_test(scalar_agrees_with_softmax_in_double),
     };
     return cmocka_run_group_tests(tests, check_mode, NULL);

@@ -12,12 +12,12 @@ static size_t random_length(struct check_random *r)
 static void row_operations_give_the_scalar_bits(void **state)
 {
     (void)state;
-    struct tw_kernels   k[4];
-    const int           n_levels = check_levels(k);
-    struct check_random r        = check_seed("rows");
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("rows");
     for (int i = 0; i < 400; i++) {
-        const size_t        n    = random_length(&r);
-        enum check_values   mode = (enum check_values)(check_next(&r) % CHECK_VALUES);
+        const size_t n         = random_length(&r);
+        enum check_values mode = (enum check_values)(check_next(&r) % CHECK_VALUES);
         struct check_buffer x = check_floats(&r, n, mode), w = check_floats(&r, n, mode);
         struct check_buffer out[4][3];
         for (int level = 0; level < n_levels; level++) {
@@ -49,12 +49,13 @@ static void row_operations_give_the_scalar_bits(void **state)
 static void rope_gives_the_scalar_bits(void **state)
 {
     (void)state;
-    struct tw_kernels   k[4];
-    const int           n_levels = check_levels(k);
-    struct check_random r        = check_seed("rope");
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("rope");
     for (size_t dim = 2; dim <= TW_MAX_HEAD_DIM; dim += 2) {
-        struct check_buffer x = check_floats(&r, dim, CHECK_SPECIAL), cos = check_alloc(dim / 2 * 4), sin = check_alloc(dim / 2 * 4);
-        double              inverse[TW_MAX_HEAD_DIM / 2];
+        struct check_buffer x = check_floats(&r, dim, CHECK_SPECIAL), cos = check_alloc(dim / 2 * 4),
+                            sin = check_alloc(dim / 2 * 4);
+        double inverse[TW_MAX_HEAD_DIM / 2];
         for (size_t i = 0; i < dim / 2; i++) {
             inverse[i] = pow(10000.0, -(double)(2 * i) / (double)dim);
         }
@@ -78,13 +79,13 @@ static void rope_gives_the_scalar_bits(void **state)
 static void conversions_are_exact(void **state)
 {
     (void)state;
-    struct tw_kernels   k[4];
-    const int           n_levels = check_levels(k);
-    struct check_random r        = check_seed("conversions");
+    struct tw_kernels k[4];
+    const int n_levels       = check_levels(k);
+    struct check_random r    = check_seed("conversions");
     struct check_buffer wide = check_alloc(65536 * 4), half = check_alloc(65536 * 2);
     for (int level = 0; level < n_levels; level++) {
         for (size_t n = 1; n < 40; n++) { /* tails, at the guard page */
-            float    *x = (float *)wide.p + 65536 - n;
+            float *x    = (float *)wide.p + 65536 - n;
             uint16_t *h = (uint16_t *)half.p + 65536 - n;
             for (size_t i = 0; i < n; i++) {
                 x[i] = tw_f32_from_bits((uint32_t)check_next(&r));
@@ -116,7 +117,7 @@ static void conversions_are_exact(void **state)
 static void check_argmax(const struct tw_kernels *k, const float *x, size_t n)
 {
     size_t want = 0, got = SIZE_MAX;
-    float  max;
+    float max;
     for (size_t i = 1; i < n; i++) {
         if ((isnan(x[want]) && !isnan(x[i])) || x[i] > x[want]) {
             want = i;
@@ -130,15 +131,16 @@ static void check_argmax(const struct tw_kernels *k, const float *x, size_t n)
 static void argmax_takes_the_lowest_index_and_no_nan(void **state)
 {
     (void)state;
-    struct tw_kernels   k[4];
-    const int           n_levels = check_levels(k);
-    struct check_random r        = check_seed("argmax");
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("argmax");
     for (int i = 0; i < 600; i++) {
-        const size_t        n      = random_length(&r);
-        struct check_buffer x      = check_floats(&r, n, CHECK_SPECIAL);
-        const float         few[4] = {NAN, -INFINITY, -0.0f, 0.0f};
+        const size_t n        = random_length(&r);
+        struct check_buffer x = check_floats(&r, n, CHECK_SPECIAL);
+        const float few[4]    = {NAN, -INFINITY, -0.0f, 0.0f};
         for (size_t j = 0; i % 3 != 0 && j < n; j++) { /* ties; only NaN; NaN and -inf */
-            ((float *)x.p)[j] = i % 3 == 1 ? few[check_next(&r) % (1 + (size_t)i % 4)] : floorf(4.0f * check_float(&r, CHECK_PLAIN));
+            ((float *)x.p)[j] = i % 3 == 1 ? few[check_next(&r) % (1 + (size_t)i % 4)]
+                                           : floorf(4.0f * check_float(&r, CHECK_PLAIN));
         }
         for (int level = 0; level < n_levels; level++) {
             check_argmax(&k[level], x.p, n);
@@ -150,14 +152,14 @@ static void argmax_takes_the_lowest_index_and_no_nan(void **state)
 static void softmax_sums_give_the_scalar_bits(void **state)
 {
     (void)state;
-    struct tw_kernels   k[4];
-    const int           n_levels = check_levels(k);
-    struct check_random r        = check_seed("softmax sums");
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("softmax sums");
     for (int i = 0; i < 200; i++) {
-        const size_t        n = random_length(&r);
+        const size_t n        = random_length(&r);
         struct check_buffer x = check_floats(&r, n, CHECK_PLAIN);
-        float               max = -INFINITY, *v = x.p;
-        double              want[3] = {0}, sums[4][3];
+        float max = -INFINITY, *v = x.p;
+        double want[3] = {0}, sums[4][3];
         for (size_t j = 0; j < n; j++) {
             v[j] = check_next(&r) % 8 == 0 ? -INFINITY : 20.0f * v[j];
             max  = v[j] > max ? v[j] : max;
@@ -193,13 +195,13 @@ static double ulps(float got, long double want)
 static void exp_is_within_two_ulp(void **state)
 {
     (void)state;
-    struct tw_kernels   k[4];
+    struct tw_kernels k[4];
     struct check_random r = check_seed("exp");
     (void)check_levels(k);
     double worst = 0.0;
     for (int i = 0; i < 2000000; i++) {
         const float x = (float)((double)check_next(&r) * 0x1p-53 * 176.0 - 87.3);
-        float       y;
+        float y;
         k[0].exp(&y, &x, 1);
         const double error = ulps(y, expl((long double)x));
         worst              = error > worst ? error : worst;
@@ -212,9 +214,10 @@ static void exp_ends_where_it_should(void **state)
 {
     (void)state;
     struct tw_kernels k[4];
-    const int         n_levels = check_levels(k);
-    const float       x[]    = {INFINITY, -INFINITY, 0.0f, -0.0f, 0x1.62e42ep+6f, 0x1.62e430p+6f, -0x1.5d589ep+6f, -0x1.5d58a0p+6f, -1e30f, 1e30f};
-    const float       want[] = {INFINITY, 0.0f, 1.0f, 1.0f, 0, INFINITY, 0, 0.0f, 0.0f, INFINITY};
+    const int n_levels = check_levels(k);
+    const float x[]    = {INFINITY,        -INFINITY,       0.0f,   -0.0f, 0x1.62e42ep+6f, 0x1.62e430p+6f,
+                          -0x1.5d589ep+6f, -0x1.5d58a0p+6f, -1e30f, 1e30f};
+    const float want[] = {INFINITY, 0.0f, 1.0f, 1.0f, 0, INFINITY, 0, 0.0f, 0.0f, INFINITY};
     for (int level = 0; level < n_levels; level++) {
         float y[10];
         k[level].exp(y, x, 10);
@@ -235,16 +238,16 @@ static void exp_ends_where_it_should(void **state)
 static void angles_agree_with_libm(void **state)
 {
     (void)state;
-    struct check_random r     = check_seed("angles");
-    double              worst = 0.0;
+    struct check_random r = check_seed("angles");
+    double worst          = 0.0;
     for (int i = 0; i < 20000; i++) {
         const double inverse[2] = {pow(1e6, -(double)check_next(&r) * 0x1p-53), i % 7 == 0 ? 1.0 : 0.5};
         const size_t position   = i < 100 ? (size_t)i : check_size(&r, 0, (size_t)1 << (i % 21));
-        float        c[2], s[2];
+        float c[2], s[2];
         tw_rope_angles(inverse, 2, position, c, s);
         for (int j = 0; j < 2; j++) {
             const long double angle = (long double)((double)position * inverse[j]);
-            const double      ec = ulps(c[j], cosl(angle)), es = ulps(s[j], sinl(angle));
+            const double ec = ulps(c[j], cosl(angle)), es = ulps(s[j], sinl(angle));
             worst = fmax(worst, fmax(ec, es));
         }
     }
@@ -255,7 +258,7 @@ static void angles_agree_with_libm(void **state)
 static void unknown_levels_are_refused(void **state)
 {
     (void)state;
-    struct tw_kernels  k;
+    struct tw_kernels k;
     struct trawl_error err;
     assert_refused(tw_kernels_init(&k, "sse9", &err), TRAWL_ERR_UNSUPPORTED, "sse9");
     assert_refused(tw_kernels_init(&k, "", &err), TRAWL_ERR_UNSUPPORTED, "scalar");

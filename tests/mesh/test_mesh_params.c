@@ -134,6 +134,31 @@ static void axes_tell_the_truth(void **state)
     assert_string_equal(tw_mesh_param_at(&model, tw_mesh_param_count(&model) - 1).name, "lm_head");
 }
 
+/* The three ways to split the embedding, each with bytes that are its elements. */
+static void embeddings(void **state)
+{
+    (void)state;
+    static const char *const specs[] = {"PartitionSpec(None, 'model')", "PartitionSpec()",
+                                        "PartitionSpec('model', None)"};
+    static const int axes[]          = {1, -1, 0};
+    struct tw_philox_stream random;
+    tw_philox_stream_init(&random, 9, 3);
+    for (int round = 0; round < 30; round++) {
+        struct tw_mesh_model model = random_model(&random);
+        model.embedding            = (enum tw_mesh_embedding)(round % 3);
+        struct tw_mesh_param p     = tw_mesh_param_at(&model, 0);
+        assert_string_equal(p.name, "embed_tokens");
+        assert_string_equal(p.spec, specs[round % 3]);
+        assert_int_equal(p.axis, axes[round % 3]);
+        for (int degree = 1; degree <= tw_mesh_degree_max(&model); degree *= 2) {
+            assert_int_equal(tw_mesh_verify(&model, degree, NULL, NULL), TRAWL_OK);
+            for (int rank = 0; rank < degree; rank++) {
+                check_bytes(&model, &p, degree, rank);
+            }
+        }
+    }
+}
+
 static void verify_accepts_and_names_copies(void **state)
 {
     (void)state;
@@ -173,6 +198,7 @@ int main(void)
         cmocka_unit_test(counts_the_elements),
         cmocka_unit_test(bytes_are_the_elements),
         cmocka_unit_test(axes_tell_the_truth),
+        cmocka_unit_test(embeddings),
         cmocka_unit_test(verify_accepts_and_names_copies),
         cmocka_unit_test(verify_can_fail),
     };

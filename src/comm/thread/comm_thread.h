@@ -6,8 +6,6 @@
 #include "base/thread.h"
 #include "comm/comm.h"
 
-#define TW_COMM_DEADLINE_MS 300000 /* five minutes: longer than any step, shorter than a night */
-
 struct tw_comm_thread_config {
     struct tw_wait_policy policy; /* as tw_wait_policy_for gives for all threads of the process */
     int deadline_ms;              /* of every wait; 0: TW_COMM_DEADLINE_MS */

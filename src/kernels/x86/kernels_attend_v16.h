@@ -22,26 +22,26 @@ enum {
 struct attend_kind {
     tile_fn *const (*tiles)[TILE_ROWS + 1];
     size_t bytes; /* of a stored key or value element */
-    bool   words; /* queries and probabilities are pairs of bf16 */
-    bool   round; /* ... or f32 that hold bf16 */
+    bool words;   /* queries and probabilities are pairs of bf16 */
+    bool round;   /* ... or f32 that hold bf16 */
 };
 
 /* A thread's scratch begins with this; partials of every query follow. */
 struct attend_buffers {
     _Alignas(64) char q[TILE_ROWS][TILE_LINE];
-    char   p[TILE_ROWS][TILE_LINE];        /* scores, then probabilities in their place */
-    float  o[TILE_ROWS][LINE_FLOATS];      /* outputs of one block */
-    char   tail[TW_KV_BLOCK / 2 * 16 * 8]; /* the last value panel where head_dim is no multiple of 16 */
-    float  max[16], sum[16];               /* of one block, by query of the tile */
+    char p[TILE_ROWS][TILE_LINE];        /* scores, then probabilities in their place */
+    float o[TILE_ROWS][LINE_FLOATS];     /* outputs of one block */
+    char tail[TW_KV_BLOCK / 2 * 16 * 8]; /* the last value panel where head_dim is no multiple of 16 */
+    float max[16], sum[16];              /* of one block, by query of the tile */
 };
 
 /* One tile of queries: [first, first + n) */
 struct attend_job {
-    const struct tw_attend   *a;
+    const struct tw_attend *a;
     const struct attend_kind *kind;
-    struct attend_buffers    *b;
-    float                    *partials; /* of query 0 */
-    size_t                    first, n;
+    struct attend_buffers *b;
+    float *partials; /* of query 0 */
+    size_t first, n;
 };
 
 static size_t attend_scratch_v16(size_t n_queries, size_t head_dim)
@@ -50,11 +50,16 @@ static size_t attend_scratch_v16(size_t n_queries, size_t head_dim)
 }
 
 /* Chains of `rows` lines against panels panel_bytes apart, into sums[rows][LINE_FLOATS]. */
-static void attend_chains(const struct attend_kind *kind, const char *lines, size_t rows, const char *w, size_t panels,
-                          size_t w_pair, size_t pairs, size_t ahead, float *sums)
+static void attend_chains(const struct attend_kind *kind, const char *lines, size_t rows, const char *w,
+                          size_t panels, size_t w_pair, size_t pairs, size_t ahead, float *sums)
 {
     const size_t panel_bytes = 32 * kind->bytes;
-    struct tile  t = {.a = lines, .w_pair = w_pair, .pairs = pairs, .ahead = ahead, .ahead_step = w_pair, .ld = LINE_FLOATS};
+    struct tile t            = {.a          = lines,
+                                .w_pair     = w_pair,
+                                .pairs      = pairs,
+                                .ahead      = ahead,
+                                .ahead_step = w_pair,
+                                .ld         = LINE_FLOATS};
     for (size_t done = 0; done < panels;) {
         int width = tile_width(kind->tiles, rows, panels - done);
         for (int p = 0; p < width; p++) {
@@ -75,6 +80,19 @@ static inline void attend_store_line(const struct attend_kind *kind, char *line,
     }
 }
 
+/* Probabilities are never denormal: the instruction that rounds and would flush them may be used. */
+static inline void attend_store_probabilities(const struct attend_kind *kind, char *line, size_t i, v16 e)
+{
+#ifdef __AVX512BF16__
+    if (kind->words) {
+        __m256bh h = _mm512_cvtneps_pbh(e);
+        memcpy(line + 2 * i, &h, sizeof h);
+        return;
+    }
+#endif
+    attend_store_line(kind, line, i, e);
+}
+
 static void attend_load_queries(const struct attend_job *job)
 {
     const struct tw_attend *a = job->a;
@@ -91,11 +109,11 @@ static void attend_load_queries(const struct attend_job *job)
 /* Scores of the first n keys of a block, scaled, to probabilities relative to the largest. */
 static void attend_softmax(const struct attend_job *job, size_t i, size_t n)
 {
-    char        *line   = job->b->p[i];
+    char *line          = job->b->p[i];
     const float *scores = (const float *)(const void *)line;
-    const v16    scale  = v16_set1(job->a->scale);
+    const v16 scale     = v16_set1(job->a->scale);
     const size_t panels = (n + 15) / 16;
-    v16          s[KEY_PANELS], sum = v16_zero(), max = v16_set1(-INFINITY);
+    v16 s[KEY_PANELS], sum = v16_zero(), max = v16_set1(-INFINITY);
     for (size_t p = 0; p < panels; p++) {
         s[p] = v16_mul(v16_load(scores + 16 * p), scale);
     }
@@ -105,10 +123,10 @@ static void attend_softmax(const struct attend_job *job, size_t i, size_t n)
     }
     job->b->max[i] = v16_largest(max);
     for (size_t p = 0; p < panels; p++) {
-        v16 e = v16_exp(v16_sub(s[p], v16_set1(job->b->max[i])));
+        v16 e = v16_exp_bounded(v16_sub(s[p], v16_set1(job->b->max[i])));
         e     = p + 1 < panels || last == 16 ? e : v16_fill_from(e, last, 0.0f);
         sum   = p == 0 ? e : v16_add(sum, e);
-        attend_store_line(job->kind, line, 16 * p, e);
+        attend_store_probabilities(job->kind, line, 16 * p, e);
     }
     job->b->sum[i] = v16_sum(sum);
 }
@@ -124,7 +142,7 @@ static inline v16 attend_even_values(const struct attend_kind *kind, const char 
 static void attend_last_key(const struct attend_job *job, size_t i, size_t key, const char *w, float *o)
 {
     const char *line = job->b->p[i];
-    float       p;
+    float p;
     if (job->kind->words) {
         p = tw_bf16_to_f32(((const uint16_t *)(const void *)line)[key]);
     } else {
@@ -135,12 +153,13 @@ static void attend_last_key(const struct attend_job *job, size_t i, size_t key, 
 }
 
 /* Outputs of queries [i, i + rows) of the tile over the first n keys of a block of values. */
-static void attend_values(const struct attend_job *job, size_t i, size_t rows, const char *v, size_t n, size_t ahead)
+static void attend_values(const struct attend_job *job, size_t i, size_t rows, const char *v, size_t n,
+                          size_t ahead)
 {
-    const struct attend_kind *kind   = job->kind;
-    const size_t              d      = job->a->head_dim, w_pair = 2 * d * kind->bytes;
-    const size_t              panels = d / 16, tail = d % 16;
-    struct attend_buffers    *b      = job->b;
+    const struct attend_kind *kind = job->kind;
+    const size_t d = job->a->head_dim, w_pair = 2 * d * kind->bytes;
+    const size_t panels = d / 16, tail = d % 16;
+    struct attend_buffers *b = job->b;
     attend_chains(kind, b->p[i], rows, v, panels, w_pair, n / 2, ahead, b->o[i]);
     if (tail != 0) {
         const size_t line = 32 * kind->bytes;
@@ -169,7 +188,7 @@ static void attend_merge_o(float *into, const float *part, size_t head_dim, bool
     const v16 a = v16_set1(c1), b = v16_set1(c2);
     for (size_t d = 0; d < head_dim; d += 16) {
         const size_t n = head_dim - d < 16 ? head_dim - d : 16;
-        v16          x = n == 16 ? v16_load(part + d) : v16_load_n(part + d, n);
+        v16 x          = n == 16 ? v16_load(part + d) : v16_load_n(part + d, n);
         if (!copy) {
             x = v16_fma(n == 16 ? v16_load(into + d) : v16_load_n(into + d, n), a, v16_mul(x, b));
         }
@@ -183,11 +202,11 @@ static void attend_merge_o(float *into, const float *part, size_t head_dim, bool
 
 /* Merge the parts of up to 16 queries into their partials, partial_floats apart. Parts with sum 0 are
  * empty. o: ld floats apart. */
-static void attend_merge_queries(float *into, size_t head_dim, size_t n, const float *max, const float *sum, const float *o,
-                                 size_t ld)
+static void attend_merge_queries(float *into, size_t head_dim, size_t n, const float *max, const float *sum,
+                                 const float *o, size_t ld)
 {
     const size_t stride = tw_attend_partial_floats(head_dim);
-    float        m[16], c1[16] = {0}, c2[16] = {0};
+    float m[16], c1[16] = {0}, c2[16] = {0};
     for (size_t i = 0; i < n; i++) {
         const float old = into[i * stride + PARTIAL_MAX];
         m[i]            = old > max[i] ? old : max[i];
@@ -197,7 +216,7 @@ static void attend_merge_queries(float *into, size_t head_dim, size_t n, const f
     v16_store(c1, v16_exp(v16_load(c1)));
     v16_store(c2, v16_exp(v16_load(c2)));
     for (size_t i = 0; i < n; i++) {
-        float     *p    = into + i * stride;
+        float *p        = into + i * stride;
         const bool copy = p[PARTIAL_SUM] == 0.0f;
         if (sum[i] == 0.0f) {
             continue;
@@ -209,31 +228,32 @@ static void attend_merge_queries(float *into, size_t head_dim, size_t n, const f
 }
 
 /* Queries [i, i + rows) of the tile against the first n keys of block `block`. */
-static void attend_block(const struct attend_job *job, size_t i, size_t rows, size_t block, size_t n, bool prefetch)
+static void attend_block(const struct attend_job *job, size_t i, size_t rows, size_t block, size_t n,
+                         bool prefetch)
 {
     const struct tw_attend *a = job->a;
-    struct attend_buffers  *b = job->b;
-    const char             *k = a->k_blocks[block], *v = a->v_blocks[block];
-    size_t                  k_ahead = 0, v_ahead = 0;
+    struct attend_buffers *b  = job->b;
+    const char *k = a->k_blocks[block], *v = a->v_blocks[block];
+    size_t k_ahead = 0, v_ahead = 0;
     if (prefetch) {
         k_ahead = (size_t)((uintptr_t)a->k_blocks[block + 1] - (uintptr_t)k);
         v_ahead = (size_t)((uintptr_t)a->v_blocks[block + 1] - (uintptr_t)v);
     }
-    attend_chains(job->kind, b->q[i], rows, k, (n + 15) / 16, 2 * TW_KV_BLOCK * job->kind->bytes, a->head_dim / 2, k_ahead,
-                  (float *)(void *)b->p[i]);
+    attend_chains(job->kind, b->q[i], rows, k, (n + 15) / 16, 2 * TW_KV_BLOCK * job->kind->bytes,
+                  a->head_dim / 2, k_ahead, (float *)(void *)b->p[i]);
     for (size_t r = i; r < i + rows; r++) {
         attend_softmax(job, r, n);
     }
     attend_values(job, i, rows, v, n, v_ahead);
-    attend_merge_queries(job->partials + (job->first + i) * tw_attend_partial_floats(a->head_dim), a->head_dim, rows, b->max + i,
-                         b->sum + i, b->o[i], LINE_FLOATS);
+    attend_merge_queries(job->partials + (job->first + i) * tw_attend_partial_floats(a->head_dim),
+                         a->head_dim, rows, b->max + i, b->sum + i, b->o[i], LINE_FLOATS);
 }
 
 /* The tile against blocks [begin, end). */
 static void attend_tile(const struct attend_job *job, size_t begin, size_t end, bool prefetch)
 {
-    const struct tw_attend *a   = job->a;
-    const size_t            row = job->first / a->n_heads, stop = job->first + job->n;
+    const struct tw_attend *a = job->a;
+    const size_t row = job->first / a->n_heads, stop = job->first + job->n;
     attend_load_queries(job);
     for (size_t block = begin; block < end; block++) {
         if (tw_visible(a->position + row, block) == TW_KV_BLOCK) {
@@ -241,8 +261,9 @@ static void attend_tile(const struct attend_job *job, size_t begin, size_t end, 
             continue;
         }
         for (size_t query = job->first; query < stop;) {
-            const size_t next = (query / a->n_heads + 1) * a->n_heads < stop ? (query / a->n_heads + 1) * a->n_heads : stop;
-            const size_t n    = tw_visible(a->position + query / a->n_heads, block);
+            const size_t next =
+                (query / a->n_heads + 1) * a->n_heads < stop ? (query / a->n_heads + 1) * a->n_heads : stop;
+            const size_t n = tw_visible(a->position + query / a->n_heads, block);
             if (n != 0) {
                 attend_block(job, query - job->first, next - query, block, n, false);
             }
@@ -251,14 +272,15 @@ static void attend_tile(const struct attend_job *job, size_t begin, size_t end, 
     }
 }
 
-static void attend_span_v16(const struct tw_attend *a, const struct attend_kind *kind, size_t span, float *partials)
+static void attend_span_v16(const struct tw_attend *a, const struct attend_kind *kind, size_t span,
+                            float *partials)
 {
     const size_t n     = a->n_rows * a->n_heads;
     const size_t tile  = a->n_heads < TILE_ROWS ? TILE_ROWS / a->n_heads * a->n_heads : TILE_ROWS;
     const size_t seen  = (a->position + a->n_rows - 1) / TW_KV_BLOCK + 1;
     const size_t begin = span * BLOCKS_PER_SPAN;
     const size_t end   = begin + BLOCKS_PER_SPAN < seen ? begin + BLOCKS_PER_SPAN : seen;
-    size_t       group = BLOCKS_PER_SPAN;
+    size_t group       = BLOCKS_PER_SPAN;
     while (group > 1 && group * 2 * tw_kv_block_elements(a->head_dim) * kind->bytes > GROUP_BYTES) {
         group /= 2;
     }
@@ -268,8 +290,9 @@ static void attend_span_v16(const struct tw_attend *a, const struct attend_kind 
     for (size_t block = begin; block < end; block += group) {
         const size_t stop = block + group < end ? block + group : end;
         for (size_t first = 0; first < n; first += tile) {
-            struct attend_job job = {.a = a, .kind = kind, .b = a->scratch, .partials = partials, .first = first};
-            job.n                 = n - first < tile ? n - first : tile;
+            struct attend_job job = {
+                .a = a, .kind = kind, .b = a->scratch, .partials = partials, .first = first};
+            job.n = n - first < tile ? n - first : tile;
             attend_tile(&job, block, stop, first == 0);
         }
     }
@@ -281,12 +304,13 @@ static void attend_merge_span(const struct tw_attend *a, float *total, const flo
     const size_t n = a->n_rows * a->n_heads, stride = tw_attend_partial_floats(a->head_dim);
     for (size_t query = 0; query < n; query += 16) {
         const size_t count = n - query < 16 ? n - query : 16;
-        float        max[16], sum[16];
+        float max[16], sum[16];
         for (size_t i = 0; i < count; i++) {
             max[i] = part[(query + i) * stride + PARTIAL_MAX];
             sum[i] = part[(query + i) * stride + PARTIAL_SUM];
         }
-        attend_merge_queries(total + query * stride, a->head_dim, count, max, sum, part + query * stride + PARTIAL_O, stride);
+        attend_merge_queries(total + query * stride, a->head_dim, count, max, sum,
+                             part + query * stride + PARTIAL_O, stride);
     }
 }
 
@@ -294,9 +318,9 @@ static void attend_finish(const struct tw_attend *a, const float *total)
 {
     const size_t stride = tw_attend_partial_floats(a->head_dim);
     for (size_t query = 0; query < a->n_rows * a->n_heads; query++) {
-        const float *p   = total + query * stride;
-        float       *z   = a->z + query / a->n_heads * a->ldz + query % a->n_heads * a->head_dim;
-        const v16    sum = v16_set1(p[PARTIAL_SUM]);
+        const float *p = total + query * stride;
+        float *z       = a->z + query / a->n_heads * a->ldz + query % a->n_heads * a->head_dim;
+        const v16 sum  = v16_set1(p[PARTIAL_SUM]);
         for (size_t d = 0; d < a->head_dim; d += 16) {
             const size_t n = a->head_dim - d < 16 ? a->head_dim - d : 16;
             if (n == 16) {
@@ -312,7 +336,8 @@ static void attend_v16(const struct tw_attend *a, const struct attend_kind *kind
 {
     const size_t n = a->n_rows * a->n_heads, stride = tw_attend_partial_floats(a->head_dim);
     const size_t spans = (a->position + a->n_rows - 1) / TW_KV_SPAN + 1;
-    float       *total = (float *)(void *)((char *)a->scratch + sizeof(struct attend_buffers)), *part = total + n * stride;
+    float *total       = (float *)(void *)((char *)a->scratch + sizeof(struct attend_buffers)),
+          *part        = total + n * stride;
     attend_span_v16(a, kind, 0, total);
     for (size_t span = 1; span < spans; span++) {
         attend_span_v16(a, kind, span, part);
@@ -321,10 +346,11 @@ static void attend_v16(const struct tw_attend *a, const struct attend_kind *kind
     attend_finish(a, total);
 }
 
-static void attend_merge_v16(const struct tw_attend *a, const float *partials, size_t span_stride, size_t n_spans)
+static void attend_merge_v16(const struct tw_attend *a, const float *partials, size_t span_stride,
+                             size_t n_spans)
 {
     const size_t n = a->n_rows * a->n_heads, stride = tw_attend_partial_floats(a->head_dim);
-    float       *total = (float *)(void *)((char *)a->scratch + sizeof(struct attend_buffers));
+    float *total = (float *)(void *)((char *)a->scratch + sizeof(struct attend_buffers));
     for (size_t query = 0; query < n; query++) {
         total[query * stride + PARTIAL_SUM] = 0.0f;
     }

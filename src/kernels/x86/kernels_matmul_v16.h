@@ -14,8 +14,8 @@
 struct matmul_kind {
     tile_fn *const (*tiles)[TILE_ROWS + 1];
     size_t weight_bytes;
-    bool   words; /* packed rows are words of two bf16 */
-    bool   round; /* SwiGLU's result is rounded to bf16 */
+    bool words; /* packed rows are words of two bf16 */
+    bool round; /* SwiGLU's result is rounded to bf16 */
 };
 
 enum {
@@ -30,28 +30,28 @@ enum {
 /* One block of rows against one group of panels. */
 struct matmul_task {
     const struct matmul_kind *kind;
-    struct tw_matmul         *mm;
-    struct tw_row_block       block;
-    const char               *rows;
-    const char               *w[TILE_PANELS]; /* SwiGLU: gate panels, then up panels */
-    size_t                    streams;        /* panels in w */
-    size_t                    panel, panels;  /* output panels of the group */
-    size_t                    ahead, share;   /* prefetch offset at pair 0; panel bytes prefetched per panel byte: 1/share */
+    struct tw_matmul *mm;
+    struct tw_row_block block;
+    const char *rows;
+    const char *w[TILE_PANELS]; /* SwiGLU: gate panels, then up panels */
+    size_t streams;             /* panels in w */
+    size_t panel, panels;       /* output panels of the group */
+    size_t ahead, share; /* prefetch offset at pair 0; panel bytes prefetched per panel byte: 1/share */
 };
 
 /* The chain [begin, end) into sums[rows][16 * streams], or added to it. */
 static void matmul_chain(const struct matmul_task *task, size_t begin, size_t end, bool add, float *sums)
 {
-    const struct matmul_kind *kind   = task->kind;
-    const size_t              w_pair = 2 * TW_PANEL * kind->weight_bytes;
-    const size_t              rows   = task->block.rows;
-    struct tile               t      = {.a          = task->rows + begin * rows * (kind->words ? 2 : 4),
-                                        .w_pair     = w_pair,
-                                        .pairs      = (end - begin + 1) / 2,
-                                        .ahead      = task->ahead - begin / 2 * w_pair + begin / 2 * w_pair / task->share,
-                                        .ahead_step = w_pair / task->share,
-                                        .ld         = 16 * task->streams,
-                                        .add        = add};
+    const struct matmul_kind *kind = task->kind;
+    const size_t w_pair            = 2 * TW_PANEL * kind->weight_bytes;
+    const size_t rows              = task->block.rows;
+    struct tile t                  = {.a          = task->rows + begin * rows * (kind->words ? 2 : 4),
+                                      .w_pair     = w_pair,
+                                      .pairs      = (end - begin + 1) / 2,
+                                      .ahead      = task->ahead - begin / 2 * w_pair + begin / 2 * w_pair / task->share,
+                                      .ahead_step = w_pair / task->share,
+                                      .ld         = 16 * task->streams,
+                                      .add        = add};
     for (size_t s = 0; s < task->streams;) {
         int width = tile_width(kind->tiles, rows, task->streams - s);
         for (int p = 0; p < width; p++) {
@@ -130,17 +130,17 @@ static void matmul_add_sums(float *into, const float *left, const float *right, 
  * sums of the root. */
 static const float *matmul_tree(const struct matmul_task *task, float (*sums)[SUMS_FLOATS], float *work)
 {
-    const struct tw_matmul *mm    = task->mm;
-    const size_t            n     = task->block.rows * task->streams * 16;
-    bool                    full[LEVELS] = {false};
-    size_t                  begin = 0, level = 0;
-    if (mm->n_leaves == 1) {
+    const struct tw_matmul *mm = task->mm;
+    const size_t n             = task->block.rows * task->streams * 16;
+    bool full[LEVELS]          = {false};
+    size_t begin = 0, level = 0;
+    if (mm->n_leaves == 1 && mm->k > 0) {
         matmul_leaf(task, 0, mm->leaf_end[0], sums[0]);
         return sums[0];
     }
     for (size_t leaf = 0; leaf < (size_t)mm->n_leaves; leaf++) {
-        const size_t end = mm->leaf_end[leaf];
-        bool         has = end > begin;
+        const size_t end  = mm->leaf_end[leaf];
+        bool has          = end > begin;
         const float *node = work;
         if (has) {
             matmul_leaf(task, begin, end, work);
@@ -172,10 +172,10 @@ static void matmul_store(const struct matmul_task *task, const float *sums)
     for (size_t p = 0; p < task->panels; p++) {
         const size_t column = (task->panel + p) * TW_PANEL;
         const size_t n      = mm->n - column < TW_PANEL ? mm->n - column : TW_PANEL;
-        const v16    bias   = mm->bias != NULL ? v16_load_n(mm->bias + column, n) : v16_zero();
+        const v16 bias      = mm->bias != NULL ? v16_load_n(mm->bias + column, n) : v16_zero();
         for (size_t r = 0; r < task->block.rows; r++) {
             float *y = mm->y + (task->block.begin + r) * mm->ldy + column;
-            v16    s = v16_load(sums + (r * task->streams + p) * 16);
+            v16 s    = v16_load(sums + (r * task->streams + p) * 16);
             if (mm->bias != NULL) {
                 s = v16_add(s, bias);
             }
@@ -194,17 +194,17 @@ static void matmul_store(const struct matmul_task *task, const float *sums)
 /* silu(gate) * up into the packed rows of the next matmul, whose K is this n. */
 static void matmul_swiglu(const struct matmul_task *task, const float *sums)
 {
-    const struct tw_matmul *mm    = task->mm;
-    const bool              words = task->kind->words;
-    const size_t            rows  = task->block.rows;
-    float                  *out   = (float *)mm->packed_out + task->block.begin * tw_packed_k(mm->n);
+    const struct tw_matmul *mm = task->mm;
+    const bool words           = task->kind->words;
+    const size_t rows          = task->block.rows;
+    float *out                 = (float *)mm->packed_out + task->block.begin * tw_packed_k(mm->n);
     for (size_t p = 0; p < task->panels; p++) {
         const size_t column = (task->panel + p) * TW_PANEL;
         const size_t n      = mm->n - column < TW_PANEL ? mm->n - column : TW_PANEL;
-        v16          t[16];
+        v16 t[16];
         for (size_t r = 0; r < rows; r++) {
             const float *gate = sums + (r * task->streams + p) * 16;
-            v16          z    = v16_mul(v16_silu(v16_load(gate)), v16_load(gate + task->panels * 16));
+            v16 z             = v16_mul(v16_silu(v16_load(gate)), v16_load(gate + task->panels * 16));
             z                 = n == TW_PANEL ? z : v16_fill_from(z, n, 0.0f);
             z                 = task->kind->round ? v16_round_bf16(z) : z;
 #ifdef __AVX512BF16__
@@ -220,7 +220,7 @@ static void matmul_task_run(const struct matmul_task *task)
 {
     _Alignas(64) float sums[LEVELS][SUMS_FLOATS];
     _Alignas(64) float work[SUMS_FLOATS];
-    const float       *root = matmul_tree(task, sums, work);
+    const float *root = matmul_tree(task, sums, work);
     if (task->mm->epilogue == TW_EPILOGUE_SWIGLU) {
         matmul_swiglu(task, root);
     } else {
@@ -231,14 +231,16 @@ static void matmul_task_run(const struct matmul_task *task)
 /* All row blocks of a unit against its panels. Each block prefetches its share of the panels `next` bytes
  * further on, which the thread reads after these; if they are too large to wait in L2, or nothing comes
  * next (0), a little ahead in the panels that it reads. */
-static void matmul_unit(struct tw_matmul *mm, const struct matmul_kind *kind, const struct tw_unit *unit, size_t next)
+static void matmul_unit(struct tw_matmul *mm, const struct matmul_kind *kind, const struct tw_unit *unit,
+                        size_t next)
 {
     const size_t panel_bytes = mm->panel_stride * kind->weight_bytes;
     const size_t used_bytes  = tw_panel_elements(mm->k) * kind->weight_bytes;
-    const bool   swiglu      = mm->epilogue == TW_EPILOGUE_SWIGLU;
+    const bool swiglu        = mm->epilogue == TW_EPILOGUE_SWIGLU;
     const size_t n_blocks    = unit->block_end - unit->block_begin;
 
-    struct matmul_task task = {.kind = kind, .mm = mm, .panel = unit->panel_begin, .share = 1, .ahead = NEAR_BYTES};
+    struct matmul_task task = {
+        .kind = kind, .mm = mm, .panel = unit->panel_begin, .share = 1, .ahead = NEAR_BYTES};
     task.panels  = unit->panel_end - unit->panel_begin;
     task.streams = swiglu ? 2 * task.panels : task.panels;
     for (size_t s = 0; s < task.streams; s++) {
@@ -259,11 +261,12 @@ static void matmul_unit(struct tw_matmul *mm, const struct matmul_kind *kind, co
 
 /* Panels of a unit: as many as the tile is wide for the rows at hand; two when rows are few and wide
  * units would be too few for the threads to balance. */
-static size_t matmul_group(const struct tw_matmul *mm, const struct matmul_kind *kind, size_t blocks, int n_threads)
+static size_t matmul_group(const struct tw_matmul *mm, const struct matmul_kind *kind, size_t blocks,
+                           int n_threads)
 {
     const size_t rows   = (mm->m + blocks - 1) / blocks;
     const size_t panels = (mm->n + TW_PANEL - 1) / TW_PANEL;
-    size_t       width  = (size_t)tile_width(kind->tiles, rows, TILE_PANELS);
+    size_t width        = (size_t)tile_width(kind->tiles, rows, TILE_PANELS);
     if (width > 2 && panels / width < 8 * (size_t)n_threads) {
         width = 2;
     }
@@ -276,7 +279,7 @@ static void matmul_v16(struct tw_matmul *mm, int n_threads, const struct matmul_
     const size_t panels = (mm->n + TW_PANEL - 1) / TW_PANEL;
     const size_t group  = matmul_group(mm, kind, blocks, n_threads);
     const size_t row    = tw_packed_k(mm->k) * (kind->words ? 2 : 4);
-    size_t       chunk  = ROWS_BYTES / (TILE_ROWS * row);
+    size_t chunk        = row == 0 ? blocks : ROWS_BYTES / (TILE_ROWS * row);
     chunk               = chunk < 4 ? 4 : chunk;
     size_t chunks       = (blocks + chunk - 1) / chunk;
     chunk               = (blocks + chunks - 1) / chunks;
@@ -285,7 +288,7 @@ static void matmul_v16(struct tw_matmul *mm, int n_threads, const struct matmul_
     for (size_t begin, end; tw_work_claim(&work, &mm->next, n_threads, &begin, &end);) {
         for (size_t u = begin; u < end; u++) {
             struct tw_unit unit = tw_work_unit(&work, u);
-            bool           more = u + 1 < end && (u + 1) % work.groups != 0;
+            bool more           = u + 1 < end && (u + 1) % work.groups != 0;
             matmul_unit(mm, kind, &unit, more ? group * mm->panel_stride * kind->weight_bytes : 0);
         }
     }

@@ -7,7 +7,7 @@
 
 static void rmsnorm_v16(float *y, const float *x, const float *w, size_t n, double eps)
 {
-    v8d    s     = v8d_zero();
+    v8d s        = v8d_zero();
     size_t whole = n & ~(size_t)7, full = n & ~(size_t)15;
     for (size_t i = 0; i < whole; i += 8) {
         v8d v = v8d_from_f32(x + i);
@@ -83,7 +83,7 @@ static void narrow_v16(uint16_t *y, const float *x, size_t n)
 /* Largest lane of a row, -inf if all are NaN. */
 static float largest(const float *x, size_t n)
 {
-    v16    m[4];
+    v16 m[4];
     size_t i = 0;
     for (int j = 0; j < 4; j++) {
         m[j] = v16_set1(-INFINITY);
@@ -102,10 +102,10 @@ static float largest(const float *x, size_t n)
 
 static void argmax_v16(const float *x, size_t n, float *max, size_t *index)
 {
-    const float m     = largest(x, n);
-    const v16   every = v16_set1(m);
-    size_t      i     = 0;
-    uint32_t    found = 0;
+    const float m   = largest(x, n);
+    const v16 every = v16_set1(m);
+    size_t i        = 0;
+    uint32_t found  = 0;
     for (; i < n; i += 16) {
         const size_t left = n - i < 16 ? n - i : 16;
         found             = v16_equal(left == 16 ? v16_load(x + i) : v16_load_n(x + i, left), every);
@@ -126,8 +126,8 @@ struct softmax_lanes {
 static inline void softmax_step(struct softmax_lanes *s, v16 x, v16 max, size_t n)
 {
     float d[16], e[16];
-    v16   dv = v16_sub(x, max);
-    v16   ev = v16_fill_from(v16_exp(dv), n, 0.0f);
+    v16 dv = v16_sub(x, max);
+    v16 ev = v16_fill_from(v16_exp(dv), n, 0.0f);
     v16_store(e, ev);
     /* where e is 0, d may be -inf: such a term is 0, too */
     v16_store(d, v16_if_above(ev, v16_zero(), dv, v16_zero()));
@@ -144,8 +144,8 @@ static void softmax_sums_v16(const float *x, size_t n, float max, double out[3])
     const v16 every = v16_set1(max);
     out[0] = out[1] = out[2] = 0.0;
     for (size_t begin = 0; begin < n; begin += TW_SUM_BLOCK) {
-        struct softmax_lanes s   = {v8d_zero(), v8d_zero(), v8d_zero()};
-        const size_t         end = n - begin > TW_SUM_BLOCK ? begin + TW_SUM_BLOCK : n;
+        struct softmax_lanes s = {v8d_zero(), v8d_zero(), v8d_zero()};
+        const size_t end       = n - begin > TW_SUM_BLOCK ? begin + TW_SUM_BLOCK : n;
         for (size_t i = begin; i < end; i += 16) {
             const size_t left = end - i < 16 ? end - i : 16;
             softmax_step(&s, left == 16 ? v16_load(x + i) : v16_load_n(x + i, left), every, left);

@@ -24,14 +24,14 @@ enum tile_layout {
 enum { TILE_LINE = 1088 }; /* 256 f32, and one cache line so that rows do not share cache sets */
 
 struct tile {
-    const char *a;                 /* left operand, first pair */
-    const char *w[TILE_PANELS];    /* panels, first pair */
-    size_t      w_pair;            /* bytes from a pair to the next inside a panel */
-    size_t      pairs;             /* length of the chain in pairs */
-    size_t      ahead, ahead_step; /* prefetch w[p] + ahead, ahead += ahead_step with every pair */
-    float      *sums;              /* [rows][ld], 16 * panels of each row are written */
-    size_t      ld;
-    bool        add; /* sums += chain, else sums = chain */
+    const char *a;              /* left operand, first pair */
+    const char *w[TILE_PANELS]; /* panels, first pair */
+    size_t w_pair;              /* bytes from a pair to the next inside a panel */
+    size_t pairs;               /* length of the chain in pairs */
+    size_t ahead, ahead_step;   /* prefetch w[p] + ahead, ahead += ahead_step with every pair */
+    float *sums;                /* [rows][ld], 16 * panels of each row are written */
+    size_t ld;
+    bool add; /* sums += chain, else sums = chain */
 };
 
 typedef void tile_fn(const struct tile *t);
@@ -44,13 +44,14 @@ static inline v16 tile_broadcast(const char *p)
 }
 
 /* One half (odd or even inputs) of a pair on the FMA kinds. */
-static inline __attribute__((always_inline)) void tile_half(v16 (*acc)[TILE_PANELS], const v16 *w, const char *a,
-                                                            size_t a_row, const int rows, const int panels)
+static inline __attribute__((always_inline)) void tile_half(v16 (*acc)[TILE_PANELS], const v16 *w,
+                                                            const char *a, size_t a_row, const int rows,
+                                                            const int panels)
 {
-V16_UNROLL
+    V16_UNROLL
     for (int r = 0; r < rows; r++) {
         v16 x = tile_broadcast(a + (size_t)r * a_row);
-V16_UNROLL
+        V16_UNROLL
         for (int p = 0; p < panels; p++) {
             v16_accumulate(&acc[r][p], x, w[p]);
         }
@@ -64,17 +65,17 @@ static inline __attribute__((always_inline)) void tile_pair(v16 (*acc)[TILE_PANE
 {
     const size_t a_row = layout == TILE_BLOCK ? 4 : TILE_LINE;
     const size_t a_odd = layout == TILE_BLOCK ? 4 * (size_t)rows : 4;
-    v16          x[TILE_PANELS];
+    v16 x[TILE_PANELS];
 #ifdef __AVX512BF16__
     if (kind == TILE_DOT) {
-V16_UNROLL
+        V16_UNROLL
         for (int p = 0; p < panels; p++) {
             x[p] = v16_load((const float *)(const void *)(w[p] + at));
         }
-V16_UNROLL
+        V16_UNROLL
         for (int r = 0; r < rows; r++) {
             v16 y = tile_broadcast(a + (size_t)r * a_row);
-V16_UNROLL
+            V16_UNROLL
             for (int p = 0; p < panels; p++) {
                 acc[r][p] = _mm512_dpbf16_ps(acc[r][p], (__m512bh)y, (__m512bh)x[p]);
             }
@@ -82,32 +83,32 @@ V16_UNROLL
         return;
     }
 #endif
-V16_UNROLL
+    V16_UNROLL
     for (int p = 0; p < panels; p++) {
         x[p] = kind == TILE_F32 ? v16_pair_f32_odd(w[p] + at) : v16_pair_bf16_odd(w[p] + at);
     }
     tile_half(acc, x, a + a_odd, a_row, rows, panels);
     /* Load the panels again rather than keep both halves: 28 sums leave room for one. */
     __asm__("" : "+r"(at));
-V16_UNROLL
+    V16_UNROLL
     for (int p = 0; p < panels; p++) {
         x[p] = kind == TILE_F32 ? v16_pair_f32_even(w[p] + at) : v16_pair_bf16_even(w[p] + at);
     }
     tile_half(acc, x, a, a_row, rows, panels);
 }
 
-static inline __attribute__((always_inline)) void tile_sum(const struct tile *t, const int rows, const int panels,
-                                                           const enum tile_kind kind,
+static inline __attribute__((always_inline)) void tile_sum(const struct tile *t, const int rows,
+                                                           const int panels, const enum tile_kind kind,
                                                            const enum tile_layout layout)
 {
     const size_t a_pair = (layout == TILE_BLOCK ? 4 * (size_t)rows : 4) * (kind == TILE_DOT ? 1 : 2);
-    const char  *a = t->a, *w[TILE_PANELS];
-    size_t       ahead = t->ahead;
-    v16          acc[TILE_ROWS][TILE_PANELS];
-V16_UNROLL
+    const char *a       = t->a, *w[TILE_PANELS];
+    size_t ahead        = t->ahead;
+    v16 acc[TILE_ROWS][TILE_PANELS];
+    V16_UNROLL
     for (int p = 0; p < panels; p++) {
         w[p] = t->w[p];
-V16_UNROLL
+        V16_UNROLL
         for (int r = 0; r < rows; r++) {
             acc[r][p] = v16_zero();
         }
@@ -116,7 +117,7 @@ V16_UNROLL
     const size_t end = t->pairs * w_pair;
     V16_TWICE
     for (size_t at = 0; at != end; at += w_pair) {
-V16_UNROLL
+        V16_UNROLL
         for (int p = 0; p < panels; p++) {
             _mm_prefetch(w[p] + ahead, _MM_HINT_T0);
             if (kind == TILE_F32) {
@@ -127,11 +128,11 @@ V16_UNROLL
         a += a_pair;
         ahead += step;
     }
-V16_UNROLL
+    V16_UNROLL
     for (int r = 0; r < rows; r++) {
-V16_UNROLL
+        V16_UNROLL
         for (int p = 0; p < panels; p++) {
-            v16 s = kind == TILE_F32 ? v16_pair_f32_order(acc[r][p]) : acc[r][p];
+            v16 s     = kind == TILE_F32 ? v16_pair_f32_order(acc[r][p]) : acc[r][p];
             float *to = t->sums + (size_t)r * t->ld + (size_t)p * 16;
             v16_store(to, t->add ? v16_add(v16_load(to), s) : s);
         }

@@ -3,10 +3,10 @@
  * TILE_TABLE (the table's name), TILE_KIND and TILE_LAYOUT, then include; more than once per file. */
 #define TILE_PASTE_(table, rows, panels) table##_##rows##x##panels
 #define TILE_PASTE(table, rows, panels)  TILE_PASTE_(table, rows, panels)
-#define TILE_DEFINE(rows, panels)                                                                            \
-    static void TILE_PASTE(TILE_TABLE, rows, panels)(const struct tile *t)                                   \
-    {                                                                                                        \
-        tile_sum(t, rows, panels, TILE_KIND, TILE_LAYOUT);                                                   \
+#define TILE_DEFINE(rows, panels)                                          \
+    static void TILE_PASTE(TILE_TABLE, rows, panels)(const struct tile *t) \
+    {                                                                      \
+        tile_sum(t, rows, panels, TILE_KIND, TILE_LAYOUT);                 \
     }
 #define TILE_ENTRY(rows, panels) [panels][rows] = TILE_PASTE(TILE_TABLE, rows, panels),
 

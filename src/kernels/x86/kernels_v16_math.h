@@ -6,7 +6,8 @@
 
 #include "kernels/kernels_exp.h"
 
-static inline v16 v16_exp(v16 x)
+/* For x <= TW_EXP_MAX or NaN: what softmax needs, whose arguments are never positive. */
+static inline v16 v16_exp_bounded(v16 x)
 {
     v16 t = v16_fma(x, v16_set1(TW_EXP_LOG2E), v16_set1(TW_EXP_MAGIC));
     v16 n = v16_sub(t, v16_set1(TW_EXP_MAGIC));
@@ -18,9 +19,12 @@ static inline v16 v16_exp(v16 x)
     p     = v16_fma(p, r, v16_set1(TW_EXP_C2));
     p     = v16_fma(p, r, v16_set1(1.0f));
     p     = v16_fma(p, r, v16_set1(1.0f));
-    v16 y = v16_scale(p, t);
-    y     = v16_if_above(x, v16_set1(TW_EXP_MAX), v16_set1(INFINITY), y);
-    return v16_if_below(x, v16_set1(TW_EXP_MIN), v16_zero(), y);
+    return v16_if_below(x, v16_set1(TW_EXP_MIN), v16_zero(), v16_scale(p, t));
+}
+
+static inline v16 v16_exp(v16 x)
+{
+    return v16_if_above(x, v16_set1(TW_EXP_MAX), v16_set1(INFINITY), v16_exp_bounded(x));
 }
 
 static inline v16 v16_silu(v16 x)

@@ -25,8 +25,7 @@ enum {
 };
 
 /* X(rows, panels) for every shape that the innermost loop exists in */
-#define TILE_SHAPES(X)                                                                                       \
-    X(1, 4) X(1, 2) X(2, 2) X(3, 2) X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1)
+#define TILE_SHAPES(X) X(1, 4) X(1, 2) X(2, 2) X(3, 2) X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1)
 
 typedef struct {
     __m256 lo, hi;
@@ -72,9 +71,9 @@ static inline void v16_store_n(float *p, v16 x, size_t n)
 static inline v16 v16_fill_from(v16 x, size_t n, float fill)
 {
     const __m256i i = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    __m256i       lo = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), i);
-    __m256i       hi = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n - 8), i);
-    __m256        f  = _mm256_set1_ps(fill);
+    __m256i lo      = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), i);
+    __m256i hi      = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n - 8), i);
+    __m256 f        = _mm256_set1_ps(fill);
     return (v16){_mm256_blendv_ps(f, x.lo, _mm256_castsi256_ps(lo)),
                  _mm256_blendv_ps(f, x.hi, _mm256_castsi256_ps(hi))};
 }
@@ -195,8 +194,8 @@ static inline __m256 v8_round_bf16(__m256 x)
     __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
     __m256i r   = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7FFF)), odd);
     __m256i q   = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
-    __m256  nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
-    __m256  y   = _mm256_blendv_ps(_mm256_castsi256_ps(r), _mm256_castsi256_ps(q), nan);
+    __m256 nan  = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
+    __m256 y    = _mm256_blendv_ps(_mm256_castsi256_ps(r), _mm256_castsi256_ps(q), nan);
     return _mm256_and_ps(y, _mm256_castsi256_ps(_mm256_set1_epi32((int)0xFFFF0000)));
 }
 

@@ -25,11 +25,10 @@ enum {
 
 /* X(rows, panels) for every shape that the innermost loop exists in */
 #define TILE_SHAPES(X)                                                                                       \
-    X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4)                                                          \
-    X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2)                                                  \
-    X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(13, 2) X(14, 2)                                             \
-    X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1)                                                  \
-    X(8, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1) X(13, 1) X(14, 1)
+    X(1, 4)                                                                                                  \
+    X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2)  \
+        X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(13, 2) X(14, 2) X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) \
+            X(7, 1) X(8, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1) X(13, 1) X(14, 1)
 
 typedef __m512 v16;
 
@@ -172,11 +171,11 @@ static inline v16 v16_load_bf16(const uint16_t *p)
 /* Each lane's bf16 (nearest even, a NaN stays a quiet NaN) in its upper half; the lower half is zero: tw_bf16_from_f32 by lanes. */
 static inline v16 v16_round_bf16(v16 x)
 {
-    __m512i   u    = _mm512_castps_si512(x);
-    __m512i   odd  = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
-    __m512i   r    = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7FFF)), odd);
-    __mmask16 nan  = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    r              = _mm512_mask_or_epi32(r, nan, u, _mm512_set1_epi32(0x400000));
+    __m512i u     = _mm512_castps_si512(x);
+    __m512i odd   = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    __m512i r     = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7FFF)), odd);
+    __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    r             = _mm512_mask_or_epi32(r, nan, u, _mm512_set1_epi32(0x400000));
     return _mm512_castsi512_ps(_mm512_and_si512(r, _mm512_set1_epi32((int)0xFFFF0000)));
 }
 
@@ -262,12 +261,12 @@ static inline double v8d_sum(v8d x)
 static inline void v16_transpose(v16 x[16])
 {
     v16 t[16];
-V16_UNROLL
+    V16_UNROLL
     for (int i = 0; i < 8; i++) {
         t[2 * i]     = _mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]);
         t[2 * i + 1] = _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]);
     }
-V16_UNROLL
+    V16_UNROLL
     for (int i = 0; i < 4; i++) {
         x[4 * i]     = _mm512_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
         x[4 * i + 1] = _mm512_shuffle_ps(t[4 * i], t[4 * i + 2], 0xEE);
@@ -275,17 +274,17 @@ V16_UNROLL
         x[4 * i + 3] = _mm512_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xEE);
     }
     /* x[4g + j] holds, in 128-bit lane L, column 4L + j of rows 4g .. 4g+3 */
-V16_UNROLL
+    V16_UNROLL
     for (int j = 0; j < 4; j++) {
         v16 a = _mm512_shuffle_f32x4(x[j], x[4 + j], 0x88), b = _mm512_shuffle_f32x4(x[j], x[4 + j], 0xDD);
-        v16 c = _mm512_shuffle_f32x4(x[8 + j], x[12 + j], 0x88);
-        v16 d = _mm512_shuffle_f32x4(x[8 + j], x[12 + j], 0xDD);
+        v16 c     = _mm512_shuffle_f32x4(x[8 + j], x[12 + j], 0x88);
+        v16 d     = _mm512_shuffle_f32x4(x[8 + j], x[12 + j], 0xDD);
         t[j]      = _mm512_shuffle_f32x4(a, c, 0x88);
         t[8 + j]  = _mm512_shuffle_f32x4(a, c, 0xDD);
         t[4 + j]  = _mm512_shuffle_f32x4(b, d, 0x88);
         t[12 + j] = _mm512_shuffle_f32x4(b, d, 0xDD);
     }
-V16_UNROLL
+    V16_UNROLL
     for (int i = 0; i < 16; i++) {
         x[i] = t[i];
     }

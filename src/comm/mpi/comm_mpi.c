@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "comm/mpi/comm_mpi.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+
+bool tw_comm_mpi_launched(void)
+{
+    static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
+    const char              *mode    = getenv("TRAWL_MPI");
+    if (mode != NULL && strcmp(mode, "off") == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        const char *size = getenv(sizes[i]);
+        if (size != NULL) {
+            return strtol(size, NULL, 10) > 1;
+        }
+    }
+    return getenv("PMIX_RANK") != NULL;
+}
+
+static const char here[] = "some address in the program or library that this code is in";
+
+static trawl_status own_folder(char **out, struct trawl_error *err)
+{
+    Dl_info info;
+    if (dladdr(here, &info) != 0 && info.dli_fname != NULL &&
+        strstr(info.dli_fname, ".so") != NULL) {
+        return tw_path_dir(info.dli_fname, out, err);
+    }
+    char    path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    path[n < 0 ? 0 : n] = '\0';
+    return tw_path_dir(path, out, err);
+}
+
+static trawl_status try_file(const char *path, void **library, struct trawl_error *err)
+{
+    if (access(path, F_OK) != 0) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "no %s", path);
+    }
+    /* Global: Open MPI loads parts of itself that look for the symbols of libmpi. */
+    *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    return *library != NULL ? TRAWL_OK : tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: %s", path, dlerror());
+}
+
+static trawl_status try_folder(const char *folder, void **library, struct trawl_error *err)
+{
+    char *path = NULL;
+    TW_TRY(tw_path_join(folder, TW_COMM_MPI_FILE, &path, err));
+    trawl_status status = try_file(path, library, err);
+    tw_free(path);
+    return status;
+}
+
+static trawl_status find(void **library, struct trawl_error *err)
+{
+    const char *given = getenv("TRAWL_MPI_PLUGIN");
+    char       *own   = NULL;
+    if (given != NULL) {
+        return try_file(given, library, err);
+    }
+    TW_TRY(own_folder(&own, err));
+    trawl_status status = try_folder(own, library, err);
+    tw_free(own);
+    struct trawl_error installed;
+    if (status != TRAWL_OK && try_folder(TW_COMM_PLUGIN_DIR, library, &installed) == TRAWL_OK) {
+        return TRAWL_OK;
+    }
+    return status;
+}
+
+trawl_status tw_comm_mpi_load(const struct tw_wire_ops **out, struct trawl_error *err)
+{
+    void *library = NULL;
+    *out          = NULL;
+    if (find(&library, err) != TRAWL_OK) {
+        return tw_fail_prefix(err, TRAWL_ERR_UNSUPPORTED, "MPI is not available");
+    }
+    tw_comm_mpi_plugin_fn *plugin = NULL;
+    void                  *symbol = dlsym(library, TW_COMM_MPI_SYMBOL);
+    memcpy(&plugin, &symbol, sizeof plugin); /* ISO C has no cast from data to function */
+    const struct tw_wire_ops *ops = plugin == NULL ? NULL : plugin();
+    if (ops == NULL || ops->abi != TW_WIRE_ABI) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "MPI is not available: %s belongs to another version of trawl",
+                       TW_COMM_MPI_FILE);
+    }
+    *out = ops;
+    return TRAWL_OK;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* What rank 0 and the heads of remote replicas write to each other. */
+#ifndef TW_ENGINE_LETTERS_H
+#define TW_ENGINE_LETTERS_H
+
+#include "comm/message/comm_mail.h"
+#include "engine/engine.h"
+
+/* Tag of these letters; 1 is the wire's own. */
+enum { TW_LETTERS_TAG = 2 };
+
+/* Flags of a run: what is wanted of it besides results. */
+enum { TW_WANT_ROWS = 1, TW_WANT_LOGITS = 2, TW_WANT_TOKENS = 4 };
+
+enum tw_letter_kind {
+    /* from rank 0 */
+    TW_LETTER_REQUEST = 1, /* `request`; prompt, then stop tokens */
+    TW_LETTER_DROP,        /* id: answers end with the next token */
+    TW_LETTER_NO_MORE,     /* no more requests */
+    TW_LETTER_STOP,        /* nor is what is under way wanted any more */
+    TW_LETTER_FAREWELL,    /* the answer to DONE: the last letter of the run, so that none is left for the next */
+    /* to rank 0 */
+    TW_LETTER_ROWS,     /* id, site, position, n, width; floats */
+    TW_LETTER_LOGITS,   /* id, position, n, width; logits, then n log-probabilities */
+    TW_LETTER_TOKEN,    /* id, token, logprob */
+    TW_LETTER_FINISHED, /* id, finish, n tokens, width: the prompt's; tokens, logprobs, entropies, varentropies;
+                           a struct trawl_error when finish is an error */
+    TW_LETTER_PROGRESS, /* position: prompt tokens computed so far, n: generated ones */
+    TW_LETTER_DONE      /* finish: status of the run here; a struct trawl_error */
+};
+
+struct tw_engine_letter {
+    struct tw_letter  letter; /* first */
+    uint32_t          kind;   /* enum tw_letter_kind */
+    uint32_t          site;
+    uint64_t          id, position, n, width;
+    int32_t           token, finish;
+    float             logprob;
+    uint32_t          unused;
+    struct tw_request request; /* pointers have no meaning here */
+    float             data[];  /* 4-byte things: floats, tokens */
+};
+
+#endif /* TW_ENGINE_LETTERS_H */

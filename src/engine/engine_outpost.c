@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+/* A head's side of remote work: requests come as letters, what they yield goes back as letters. */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/size.h"
+#include "engine/engine_int.h"
+#include "engine/engine_remote.h"
+
+/* Letters wait in memory up to this many bytes; then the replicas wait. */
+#define WAITING_BYTES_MAX ((size_t)64 << 20)
+
+enum { PROGRESS_NS = 200 * 1000 * 1000, LOOK_BUSY_NS = 200 * 1000, LOOK_IDLE_NS = 1000 * 1000 };
+
+/* A request from rank 0, for as long as it is with the engine. */
+struct held {
+    struct tw_engine_letter *letter; /* prompt and stop tokens are in it */
+    bool                     dropped;
+    struct held             *next;
+};
+
+struct tw_outpost {
+    struct tw_engine *engine;
+    struct tw_work    work;
+    pthread_mutex_t   lock; /* of everything below */
+    pthread_cond_t    changed;
+    struct tw_mail    mail;
+    struct held      *waiting, *last_waiting; /* to be pulled, in order */
+    struct held      *running;
+    bool              no_more, finished, farewell, broken;
+    uint64_t          told_prompt, told_generated, told_at;
+    trawl_status      status; /* of the run here */
+    struct trawl_error error;
+};
+
+static void lock(struct tw_outpost *o)
+{
+    (void)pthread_mutex_lock(&o->lock);
+}
+
+static void unlock(struct tw_outpost *o)
+{
+    (void)pthread_mutex_unlock(&o->lock);
+}
+
+/* ---- the replicas' side ---- */
+
+static enum tw_pull pull(void *user, bool wait, struct tw_request *out)
+{
+    struct tw_outpost *o      = user;
+    enum tw_pull       answer = TW_PULL_NONE_NOW;
+    lock(o);
+    for (;;) {
+        struct held *h = o->waiting;
+        if (h != NULL && !o->broken) {
+            o->waiting      = h->next;
+            o->last_waiting = o->waiting == NULL ? NULL : o->last_waiting;
+            h->next         = o->running;
+            o->running      = h;
+            *out            = h->letter->request;
+            out->prompt     = (const int32_t *)(const void *)h->letter->data;
+            out->stop       = out->prompt + out->n_prompt;
+            answer          = TW_PULL_REQUEST;
+            break;
+        }
+        if (o->no_more || o->broken) {
+            answer = TW_PULL_END;
+            break;
+        }
+        if (!wait) {
+            break;
+        }
+        (void)pthread_cond_wait(&o->changed, &o->lock);
+    }
+    unlock(o);
+    return answer;
+}
+
+/* Queue a letter with `n` payload parts; waits while too much is waiting already. */
+static trawl_status post(struct tw_outpost *o, const struct tw_engine_letter *head, const void *const *parts,
+                         const size_t *sizes, size_t n, struct trawl_error *err)
+{
+    struct tw_engine_letter *letter = NULL;
+    size_t                   bytes  = sizeof *letter;
+    for (size_t i = 0; i < n; i++) {
+        if (!tw_size_add(bytes, sizes[i], &bytes)) {
+            return tw_fail(err, TRAWL_ERR_NOMEM, "rows of one step do not fit in memory");
+        }
+    }
+    TW_TRY(tw_alloc(bytes, 1, &letter, err));
+    *letter     = *head;
+    uint8_t *to = (uint8_t *)letter->data;
+    for (size_t i = 0; i < n; i++) {
+        if (sizes[i] > 0) {
+            memcpy(to, parts[i], sizes[i]);
+        }
+        to += sizes[i];
+    }
+    lock(o);
+    while (o->mail.waiting > WAITING_BYTES_MAX && !o->broken) {
+        (void)pthread_cond_wait(&o->changed, &o->lock);
+    }
+    trawl_status status = tw_mail_send(&o->mail, &letter->letter, bytes, err);
+    if (o->broken) {
+        if (err != NULL) {
+            *err = o->error;
+        }
+        status = TRAWL_ERR_COMM;
+    }
+    (void)pthread_cond_broadcast(&o->changed);
+    unlock(o);
+    return status;
+}
+
+static trawl_status on_rows(void *user, uint64_t id, size_t site, size_t position, const float *rows, size_t n,
+                            size_t width, struct trawl_error *err)
+{
+    struct tw_engine_letter head = {
+        .kind = TW_LETTER_ROWS, .id = id, .site = (uint32_t)site, .position = position, .n = n, .width = width};
+    return post(user, &head, (const void *const[]){rows}, (const size_t[]){n * width * sizeof *rows}, 1, err);
+}
+
+static trawl_status on_logits(void *user, uint64_t id, size_t position, const float *rows, const float *logprobs,
+                              size_t n, size_t n_vocab, struct trawl_error *err)
+{
+    struct tw_engine_letter head = {
+        .kind = TW_LETTER_LOGITS, .id = id, .position = position, .n = n, .width = n_vocab};
+    return post(user, &head, (const void *const[]){rows, logprobs},
+                (const size_t[]){n * n_vocab * sizeof *rows, n * sizeof *logprobs}, 2, err);
+}
+
+static struct held **find(struct tw_outpost *o, uint64_t id)
+{
+    struct held **at = &o->running;
+    while (*at != NULL && (*at)->letter->request.id != id) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+
+/* Rank 0 may answer "no more" a little later than a replica there: it drops what came in between. */
+static bool on_token(void *user, uint64_t id, int32_t token, float logprob)
+{
+    struct tw_outpost      *o    = user;
+    struct tw_engine_letter head = {.kind = TW_LETTER_TOKEN, .id = id, .token = token, .logprob = logprob};
+    if (post(o, &head, NULL, NULL, 0, NULL) != TRAWL_OK) {
+        return false;
+    }
+    lock(o);
+    struct held *h       = *find(o, id);
+    bool         dropped = h == NULL || h->dropped;
+    unlock(o);
+    return !dropped;
+}
+
+static trawl_status on_finished(void *user, const struct tw_result *r, struct trawl_error *err)
+{
+    struct tw_outpost *o = user;
+    lock(o);
+    struct held **at = find(o, r->id), *h = *at;
+    if (h != NULL) {
+        *at = h->next;
+    }
+    unlock(o);
+    if (h != NULL) {
+        tw_free(h->letter);
+        tw_free(h);
+    }
+    if (r->finish == TW_FINISH_CANCELLED) {
+        return TRAWL_OK; /* rank 0 knows: it stopped the run */
+    }
+    struct tw_engine_letter head = {.kind   = TW_LETTER_FINISHED,
+                                    .id     = r->id,
+                                    .finish = (int32_t)r->finish,
+                                    .n      = r->n_tokens,
+                                    .width  = r->n_prompt};
+    size_t bytes = r->n_tokens * sizeof(float);
+    return post(o, &head, (const void *const[]){r->tokens, r->logprobs, r->entropies, r->varentropies, r->error},
+                (const size_t[]){bytes, bytes, bytes, bytes, r->error == NULL ? 0 : sizeof *r->error}, 5, err);
+}
+
+/* A replica failed: the others end with what they have. */
+static void stop(void *user)
+{
+    struct tw_outpost *o = user;
+    lock(o);
+    o->no_more = true;
+    (void)pthread_cond_broadcast(&o->changed);
+    unlock(o);
+}
+
+/* ---- the letters' side ---- */
+
+static trawl_status hold(struct tw_outpost *o, struct tw_engine_letter *letter, struct trawl_error *err)
+{
+    struct held *h = NULL;
+    TW_TRY(tw_alloc(1, sizeof *h, &h, err));
+    h->letter = letter;
+    if (o->last_waiting == NULL) {
+        o->waiting = h;
+    } else {
+        o->last_waiting->next = h;
+    }
+    o->last_waiting = h;
+    return TRAWL_OK;
+}
+
+/* With the lock. */
+static trawl_status take(struct tw_outpost *o, struct tw_engine_letter *letter, struct trawl_error *err)
+{
+    trawl_status status = TRAWL_OK;
+    bool         keep   = false;
+    switch ((enum tw_letter_kind)letter->kind) {
+    case TW_LETTER_REQUEST:
+        status = hold(o, letter, err);
+        keep   = status == TRAWL_OK;
+        break;
+    case TW_LETTER_DROP: {
+        struct held *h = *find(o, letter->id);
+        if (h != NULL) {
+            h->dropped = true;
+        }
+        break;
+    }
+    case TW_LETTER_STOP:
+        tw_engine_cancel(o->engine);
+        o->no_more = true;
+        break;
+    case TW_LETTER_NO_MORE: o->no_more = true; break;
+    case TW_LETTER_FAREWELL: o->farewell = true; break;
+    case TW_LETTER_ROWS:
+    case TW_LETTER_LOGITS:
+    case TW_LETTER_TOKEN:
+    case TW_LETTER_FINISHED:
+    case TW_LETTER_PROGRESS:
+    case TW_LETTER_DONE: break;
+    }
+    if (!keep) {
+        tw_free(letter);
+    }
+    return status;
+}
+
+/* A letter without payload, with the lock. */
+static trawl_status send_short(struct tw_outpost *o, struct tw_engine_letter head, struct trawl_error *err)
+{
+    struct tw_engine_letter *letter = NULL;
+    TW_TRY(tw_alloc(1, sizeof *letter, &letter, err));
+    *letter = head;
+    return tw_mail_send(&o->mail, &letter->letter, sizeof *letter, err);
+}
+
+static trawl_status tell_progress(struct tw_outpost *o, struct trawl_error *err)
+{
+    uint64_t prompt, generated, now = tw_clock_ns();
+    tw_engine_progress(o->engine, &prompt, &generated);
+    if (now - o->told_at < PROGRESS_NS || (prompt == o->told_prompt && generated == o->told_generated)) {
+        return TRAWL_OK;
+    }
+    o->told_prompt    = prompt;
+    o->told_generated = generated;
+    o->told_at        = now;
+    return send_short(o, (struct tw_engine_letter){.kind = TW_LETTER_PROGRESS, .position = prompt, .n = generated},
+                      err);
+}
+
+static trawl_status send_done(struct tw_outpost *o, struct trawl_error *err)
+{
+    struct tw_engine_letter *letter = NULL;
+    TW_TRY(tw_alloc(1, sizeof *letter + sizeof o->error, &letter, err));
+    letter->kind   = TW_LETTER_DONE;
+    letter->finish = (int32_t)o->status;
+    memcpy(letter->data, &o->error, sizeof o->error);
+    o->told_at = 0;
+    TW_TRY(tell_progress(o, err));
+    return tw_mail_send(&o->mail, &letter->letter, sizeof *letter + sizeof o->error, err);
+}
+
+/* Until there is something to do, or it is time to look whether a letter has come. With the lock. */
+static void rest(struct tw_outpost *o)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += o->running != NULL ? LOOK_BUSY_NS : LOOK_IDLE_NS;
+    if (t.tv_nsec >= 1000000000L) {
+        t.tv_nsec -= 1000000000L;
+        t.tv_sec++;
+    }
+    (void)pthread_cond_timedwait(&o->changed, &o->lock, &t);
+}
+
+static trawl_status converse(struct tw_outpost *o, struct trawl_error *err)
+{
+    bool done_sent = false;
+    for (;;) {
+        struct tw_letter *letter = NULL;
+        bool              moved  = false;
+        TW_TRY(tw_mail_poll(&o->mail, &letter, &moved, err));
+        if (letter != NULL) {
+            TW_TRY(take(o, (struct tw_engine_letter *)letter, err));
+        }
+        if (o->finished && !done_sent) {
+            TW_TRY(send_done(o, err));
+            done_sent = true;
+        }
+        if (o->farewell) {
+            return TRAWL_OK;
+        }
+        TW_TRY(tell_progress(o, err));
+        if (moved) {
+            (void)pthread_cond_broadcast(&o->changed); /* room for letters, requests to pull */
+        } else {
+            rest(o);
+        }
+    }
+}
+
+void *tw_outpost_main(void *arg)
+{
+    struct tw_outpost *o = arg;
+    struct trawl_error why;
+    lock(o);
+    if (converse(o, &why) != TRAWL_OK) {
+        o->broken = true;
+        o->status = why.status;
+        o->error  = why;
+        (void)pthread_cond_broadcast(&o->changed);
+        tw_comm_abort(o->engine->config.world->all, &why);
+        tw_engine_cancel(o->engine);
+    }
+    unlock(o);
+    return NULL;
+}
+
+void tw_outpost_finish(struct tw_outpost *o, trawl_status status, const struct trawl_error *error)
+{
+    lock(o);
+    o->finished = true;
+    if (!o->broken) {
+        o->status = status;
+        o->error  = *error;
+    }
+    (void)pthread_cond_broadcast(&o->changed);
+    unlock(o);
+}
+
+trawl_status tw_outpost_status(const struct tw_outpost *o, struct trawl_error *err)
+{
+    if (o->status != TRAWL_OK && err != NULL) {
+        *err = o->error;
+    }
+    return o->status;
+}
+
+/* ---- life ---- */
+
+trawl_status tw_outpost_new(struct tw_outpost **out, struct tw_engine *engine, uint32_t flags,
+                            struct trawl_error *err)
+{
+    struct tw_outpost *o = NULL;
+    *out                 = NULL;
+    TW_TRY(tw_alloc(1, sizeof *o, &o, err));
+    o->engine = engine;
+    o->work   = (struct tw_work){
+          .user     = o,
+          .pull     = pull,
+          .rows     = flags & TW_WANT_ROWS ? on_rows : NULL,
+          .logits   = flags & TW_WANT_LOGITS ? on_logits : NULL,
+          .token    = flags & TW_WANT_TOKENS ? on_token : NULL,
+          .finished = on_finished,
+          .stop     = stop,
+    };
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_mutex_init(&o->lock, NULL);
+    (void)pthread_cond_init(&o->changed, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    trawl_status status = tw_mail_init(&o->mail, engine->config.world->wire, 0, TW_LETTERS_TAG, err);
+    if (status != TRAWL_OK) {
+        tw_outpost_free(o);
+        return status;
+    }
+    *out = o;
+    return TRAWL_OK;
+}
+
+static void free_held(struct held *h)
+{
+    while (h != NULL) {
+        struct held *next = h->next;
+        tw_free(h->letter);
+        tw_free(h);
+        h = next;
+    }
+}
+
+void tw_outpost_free(struct tw_outpost *o)
+{
+    if (o == NULL) {
+        return;
+    }
+    tw_mail_release(&o->mail);
+    free_held(o->waiting);
+    free_held(o->running);
+    (void)pthread_mutex_destroy(&o->lock);
+    (void)pthread_cond_destroy(&o->changed);
+    tw_free(o);
+}
+
+const struct tw_work *tw_outpost_work(struct tw_outpost *o)
+{
+    return &o->work;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#include "sample_brute.h"
+
+#include <math.h>
+
+#include "support/test.h"
+
+enum { VOCAB_MAX = 1024 };
+
+/* Nearer than this to a filter's edge, f32 logits and f64 sums may disagree. */
+static const double margin = 1e-6;
+
+struct place {
+    double logit, probability;
+    size_t token;
+};
+
+static int by_logit(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+    return x->logit > y->logit ? -1 : x->logit < y->logit ? 1 : x->token < y->token ? -1 : 1;
+}
+
+/* How many of the sorted places the three filters keep, one after the other. */
+static size_t filter(struct place *c, size_t n, const struct tw_sample_params *p, bool *sure)
+{
+    size_t kept  = n;
+    double total = 0;
+    if (p->top_k > 0 && (size_t)p->top_k < n) {
+        double least = c[p->top_k - 1].logit;
+        for (kept = 0; kept < n && c[kept].logit >= least; kept++) {
+        }
+    }
+    for (size_t i = 0; i < kept; i++) {
+        total += c[i].probability;
+    }
+    if (p->top_p < 1) {
+        double sum = 0;
+        size_t m   = 0;
+        while (m < kept && sum < p->top_p * total) {
+            *sure = *sure && (m == 0 || fabs(sum / total - p->top_p) > margin);
+            sum += c[m++].probability;
+        }
+        *sure = *sure && fabs(sum / total - p->top_p) > margin;
+        kept  = m;
+    }
+    double least = p->min_p * c[0].probability;
+    for (size_t i = 1; i < kept; i++) {
+        *sure = *sure && (least <= 0 || fabs(c[i].probability / least - 1) > margin);
+    }
+    while (kept > 1 && c[kept - 1].probability < least) {
+        kept--;
+    }
+    return kept;
+}
+
+bool sample_brute(const float *logits, size_t n_vocab, const struct tw_sample_params *p, const int32_t *history,
+                  size_t n_history, double *probability)
+{
+    struct place c[VOCAB_MAX];
+    bool         sure = true;
+    assert_true(n_vocab <= VOCAB_MAX);
+    for (size_t i = 0; i < n_vocab; i++) {
+        bool seen = false;
+        for (size_t j = 0; j < n_history; j++) {
+            seen = seen || (size_t)history[j] == i;
+        }
+        double x = (double)logits[i];
+        if (seen) {
+            x = x > 0 ? x / p->repetition_penalty : x * p->repetition_penalty;
+        }
+        c[i] = (struct place){.logit = x / p->temperature, .token = i};
+    }
+    qsort(c, n_vocab, sizeof *c, by_logit);
+    for (size_t i = 0; i < n_vocab; i++) {
+        c[i].probability = exp(c[i].logit - c[0].logit);
+        probability[i]   = 0;
+    }
+    size_t kept  = filter(c, n_vocab, p, &sure);
+    double total = 0;
+    for (size_t i = 0; i < kept; i++) {
+        total += c[i].probability;
+    }
+    for (size_t i = 0; i < kept; i++) {
+        probability[c[i].token] = c[i].probability / total;
+    }
+    return sure;
+}
+
+void sample_assert_fits(struct tw_sampler *s, const float *logits, const struct tw_sample_params *p,
+                        const int32_t *history, size_t n_history, const double *probability, size_t n,
+                        const char *what)
+{
+    size_t count[VOCAB_MAX] = {0};
+    for (size_t i = 0; i < n; i++) {
+        int32_t token = tw_sample(s, logits, p, history, n_history, i).token;
+        assert_true(token >= 0 && (size_t)token < s->n_vocab);
+        if (!(probability[token] > 0)) {
+            fail_msg("%s: token %d was drawn, which is not kept", what, (int)token);
+        }
+        count[token]++;
+    }
+    double chi = 0, rest_expected = 0, rest_count = 0;
+    int    bins = 0;
+    for (size_t i = 0; i < s->n_vocab; i++) {
+        double expected = probability[i] * (double)n, got = (double)count[i];
+        if (expected < 8) {
+            rest_expected += expected;
+            rest_count += got;
+            continue;
+        }
+        chi += (got - expected) * (got - expected) / expected;
+        bins++;
+    }
+    if (rest_expected >= 8) {
+        chi += (rest_count - rest_expected) * (rest_count - rest_expected) / rest_expected;
+        bins++;
+    }
+    double freedom = bins > 1 ? bins - 1 : 1, limit = freedom + 5 * sqrt(2 * freedom) + 15;
+    if (chi > limit) {
+        fail_msg("%s: chi-square is %.1f with %d bins, expected at most %.1f", what, chi, bins, limit);
+    }
+}
