@@ -18,6 +18,8 @@ struct packing {
     _Atomic uint32_t next; /* piece */
 };
 
+enum { FORGET_PIECES = 256 }; /* some 100 MiB */
+
 static void pack_main(void *arg, int thread, int n_threads)
 {
     struct packing *p = arg;
@@ -39,6 +41,9 @@ static void pack_main(void *arg, int thread, int n_threads)
                  (w->first + begin * tw_panel_elements(w->columns)) * tw_dtype_bytes(p->binding.weight);
         }
         tw_binding_pack(&p->binding, piece, to);
+        if (piece % FORGET_PIECES == FORGET_PIECES - 1) {
+            tw_safetensors_forget(p->model->files); /* or checkpoint and panels would both be resident */
+        }
     }
 }
 

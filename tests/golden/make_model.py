@@ -1,19 +1,26 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Write a small random model in Hugging Face layout: config.json and model.safetensors, bfloat16, no tokenizer.
+"""Write a small random model in Hugging Face layout: config.json, model.safetensors and, if wanted, a tokenizer.
 
-    make_model.py FOLDER [--hidden 64] [--intermediate 128] [--layers 4] [--heads 4] [--kv_heads 2] [--vocab 512]
-                         [--context 4096] [--seed 0] [--untied]
+    make_model.py FOLDER [--family qwen2|llama|qwen3] [--hidden 64] [--intermediate 128] [--layers 4] [--heads 4]
+                         [--kv_heads 2] [--head_dim hidden/heads] [--vocab 512] [--context 4096] [--eos 1] [--seed 0]
+                         [--untied] [--rope_llama3] [--dtype bfloat16|float16|float32] [--tokenizer FOLDER]
 
-Qwen2 family: biases on q, k and v; the head is the embedding unless --untied. The same arguments give the same bytes
-everywhere: weights come from Python's own Mersenne Twister and need nothing but the standard library."""
+The head is the embedding unless --untied; --tokenizer copies the files of another folder that are not the model's own.
+The same arguments give the same bytes everywhere: weights come from Python's own Mersenne Twister and need nothing but
+the standard library."""
 import argparse
 import array
 import json
 import pathlib
 import random
+import shutil
 import struct
 import sys
+
+
+ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 
 def bfloat16(values):
@@ -25,8 +32,14 @@ def bfloat16(values):
     return halves.tobytes()
 
 
+def encode(values, dtype):
+    if dtype == "bfloat16":
+        return bfloat16(values)
+    return struct.pack(f"<{len(values)}{'e' if dtype == 'float16' else 'f'}", *values)
+
+
 def shapes(a):
-    width = a.hidden // a.heads
+    width = a.head_dim
     yield "model.embed_tokens.weight", [a.vocab, a.hidden]
     for i in range(a.layers):
         layer = f"model.layers.{i}."
@@ -34,7 +47,10 @@ def shapes(a):
         yield layer + "post_attention_layernorm.weight", [a.hidden]
         for name, rows in (("q", a.heads), ("k", a.kv_heads), ("v", a.kv_heads)):
             yield f"{layer}self_attn.{name}_proj.weight", [rows * width, a.hidden]
-            yield f"{layer}self_attn.{name}_proj.bias", [rows * width]
+            if a.family == "qwen2":
+                yield f"{layer}self_attn.{name}_proj.bias", [rows * width]
+            if a.family == "qwen3" and name != "v":
+                yield f"{layer}self_attn.{name}_norm.weight", [width]
         yield layer + "self_attn.o_proj.weight", [a.hidden, a.heads * width]
         yield layer + "mlp.gate_proj.weight", [a.intermediate, a.hidden]
         yield layer + "mlp.up_proj.weight", [a.intermediate, a.hidden]
@@ -57,21 +73,31 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     p.add_argument("folder", type=pathlib.Path)
     for name, default in (("hidden", 64), ("intermediate", 128), ("layers", 4), ("heads", 4), ("kv_heads", 2),
-                          ("vocab", 512), ("context", 4096), ("seed", 0)):
+                          ("head_dim", None), ("vocab", 512), ("context", 4096), ("eos", 1), ("seed", 0)):
         p.add_argument("--" + name, type=int, default=default)
     p.add_argument("--untied", action="store_true")
+    p.add_argument("--rope_llama3", action="store_true")
+    p.add_argument("--family", choices=list(ARCHITECTURES), default="qwen2")
+    p.add_argument("--dtype", choices=list(DTYPES), default="bfloat16")
+    p.add_argument("--tokenizer", type=pathlib.Path)
     a = p.parse_args()
+    a.head_dim = a.head_dim or a.hidden // a.heads
     config = {
-        "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu", "torch_dtype": "bfloat16",
+        "architectures": [ARCHITECTURES[a.family]], "model_type": a.family, "hidden_act": "silu", "torch_dtype": a.dtype,
         "hidden_size": a.hidden, "intermediate_size": a.intermediate, "num_hidden_layers": a.layers,
         "num_attention_heads": a.heads, "num_key_value_heads": a.kv_heads, "vocab_size": a.vocab,
         "max_position_embeddings": a.context, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
-        "tie_word_embeddings": not a.untied, "bos_token_id": 0, "eos_token_id": 1}
+        "tie_word_embeddings": not a.untied, "bos_token_id": 0, "eos_token_id": a.eos}
+    if a.head_dim != a.hidden // a.heads or a.family == "qwen3":
+        config["head_dim"] = a.head_dim
+    if a.rope_llama3:
+        config["rope_scaling"] = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                                  "original_max_position_embeddings": 64}
     rng = random.Random(a.seed)
     header, blobs, at = {}, [], 0
     for name, shape in shapes(a):
-        blob = bfloat16(values(rng, name, shape))
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [at, at + len(blob)]}
+        blob = encode(values(rng, name, shape), a.dtype)
+        header[name] = {"dtype": DTYPES[a.dtype], "shape": shape, "data_offsets": [at, at + len(blob)]}
         blobs.append(blob)
         at += len(blob)
     text = json.dumps(header).encode()
@@ -79,6 +105,9 @@ def main():
     a.folder.mkdir(parents=True, exist_ok=True)
     (a.folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (a.folder / "model.safetensors").write_bytes(b"".join([struct.pack("<Q", len(text)), text, *blobs]))
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja") if a.tokenizer else ():
+        if (a.tokenizer / name).exists():
+            shutil.copyfile(a.tokenizer / name, a.folder / name)
 
 
 main()

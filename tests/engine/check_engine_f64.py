@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Compare `trawl trace` with the same models computed in float64 by numpy: this file reads config.json and the weights
+itself and knows nothing of trawl. Every site of every family; errors are measured against the root mean square of the
+reference's rows."""
+import json
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy as np
+except ImportError:
+    print("numpy is not there")
+    sys.exit(77)
+
+TRAWL = os.environ["TRAWL"]
+MAKE_MODEL = pathlib.Path(os.environ["TRAWL_SOURCE"]) / "tests/golden/make_model.py"
+MODELS = {
+    "qwen2": "--hidden 64 --heads 4 --kv_heads 2 --layers 3 --vocab 131",
+    "qwen2-wide-heads": "--hidden 40 --heads 5 --kv_heads 1 --head_dim 24 --intermediate 33 --layers 1 --untied --vocab 50",
+    "llama": "--family llama --rope_llama3 --hidden 48 --heads 3 --kv_heads 3 --dtype float32 --layers 2 --untied",
+    "qwen3": "--family qwen3 --hidden 64 --heads 4 --kv_heads 2 --head_dim 32 --dtype float16 --layers 2",
+}
+LENGTHS = (1, 17, 150)  # the last one fills several blocks of keys
+FLOAT32_BOUND, BFLOAT16_BOUND = 4e-6, 0.05
+
+
+def read_tensors(path):
+    data = path.read_bytes()
+    n = struct.unpack("<Q", data[:8])[0]
+    tensors = {}
+    for name, t in json.loads(data[8:8 + n]).items():
+        if name == "__metadata__":
+            continue
+        begin, end = t["data_offsets"]
+        raw = data[8 + n + begin:8 + n + end]
+        if t["dtype"] == "BF16":
+            a = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
+        else:
+            a = np.frombuffer(raw, {"F32": "<f4", "F16": "<f2", "I32": "<i4"}[t["dtype"]])
+        tensors[name] = a.reshape(t["shape"])
+    return tensors
+
+
+def norm(x, weight, eps):
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * weight
+
+
+def frequencies(config, width):
+    f = config["rope_theta"] ** (-np.arange(0, width, 2) / width)
+    r = config.get("rope_scaling")
+    if r is None:
+        return f
+    turns = r["original_max_position_embeddings"] * f / (2 * np.pi)
+    low, high = r["low_freq_factor"], r["high_freq_factor"]
+    smooth = np.clip((turns - low) / (high - low), 0, 1)
+    return (1 - smooth) * f / r["factor"] + smooth * f
+
+
+def rotate(x, f):
+    """x [S, heads, width]: the halves are the two coordinates."""
+    angle = np.arange(len(x))[:, None, None] * f
+    a, b = np.split(x, 2, -1)
+    return np.concatenate([a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)], -1)
+
+
+def attention(q, k, v):
+    """[S, heads, width] each, k and v repeated for the query heads that share them."""
+    group = q.shape[1] // k.shape[1]
+    k, v = np.repeat(k, group, 1), np.repeat(v, group, 1)
+    scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(q.shape[2])
+    scores = np.where(np.tril(np.ones(scores.shape[1:], bool)), scores, -np.inf)
+    p = np.exp(scores - scores.max(-1, keepdims=True))
+    return np.einsum("hqk,khd->qhd", p / p.sum(-1, keepdims=True), v).reshape(len(q), -1)
+
+
+def forward(config, weights, tokens):
+    """{site: rows} in float64, by TransformerLens names, and "logits"."""
+    w = {name: a.astype(np.float64) for name, a in weights.items()}
+    eps, n = config["rms_norm_eps"], len(tokens)
+    width = config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
+    f = frequencies(config, width)
+    x = w["model.embed_tokens.weight"][tokens]
+    out = {"hook_embed": x}
+    for i in range(config["num_hidden_layers"]):
+        at, site = f"model.layers.{i}.", f"blocks.{i}."
+        out[site + "hook_resid_pre"] = x
+        h = norm(x, w[at + "input_layernorm.weight"], eps)
+        heads = {}
+        for name in "qkv":
+            y = h @ w[f"{at}self_attn.{name}_proj.weight"].T + w.get(f"{at}self_attn.{name}_proj.bias", 0)
+            out[f"{site}attn.hook_{name}"] = y
+            y = y.reshape(n, -1, width)
+            if f"{at}self_attn.{name}_norm.weight" in w:
+                y = norm(y, w[f"{at}self_attn.{name}_norm.weight"], eps)
+            heads[name] = y if name == "v" else rotate(y, f)
+        z = out[site + "attn.hook_z"] = attention(heads["q"], heads["k"], heads["v"])
+        attn = out[site + "hook_attn_out"] = z @ w[at + "self_attn.o_proj.weight"].T
+        x = out[site + "hook_resid_mid"] = x + attn
+        h = norm(x, w[at + "post_attention_layernorm.weight"], eps)
+        gate = out[site + "mlp.hook_pre"] = h @ w[at + "mlp.gate_proj.weight"].T
+        up = out[site + "mlp.hook_pre_linear"] = h @ w[at + "mlp.up_proj.weight"].T
+        post = out[site + "mlp.hook_post"] = gate / (1 + np.exp(-gate)) * up
+        mlp = out[site + "hook_mlp_out"] = post @ w[at + "mlp.down_proj.weight"].T
+        x = out[site + "hook_resid_post"] = x + mlp
+    x = out["ln_final.hook_normalized"] = norm(x, w["model.norm.weight"], eps)
+    out["logits"] = x @ w["model.embed_tokens.weight" if config["tie_word_embeddings"] else "lm_head.weight"].T
+    return out
+
+
+def log_softmax(x):
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+SITES = ("hook_embed,blocks.*.hook_resid_pre,blocks.*.hook_resid_mid,blocks.*.hook_resid_post,blocks.*.hook_attn_out,"
+         "blocks.*.hook_mlp_out,blocks.*.attn.hook_q,blocks.*.attn.hook_k,blocks.*.attn.hook_v,blocks.*.attn.hook_z,"
+         "blocks.*.mlp.hook_pre,blocks.*.mlp.hook_pre_linear,blocks.*.mlp.hook_post,ln_final.hook_normalized,logits")
+
+
+def main():
+    failed = 0
+    with tempfile.TemporaryDirectory() as tmp:
+        tmp = pathlib.Path(tmp)
+        for name, arguments in MODELS.items():
+            model = tmp / name
+            subprocess.run([sys.executable, MAKE_MODEL, model, *arguments.split()], check=True)
+            config = json.loads((model / "config.json").read_text())
+            weights = read_tensors(model / "model.safetensors")
+            rng = np.random.default_rng(7)
+            sequences = [rng.integers(0, config["vocab_size"], n).tolist() for n in LENGTHS]
+            (tmp / "in.json").write_text(json.dumps(sequences))
+            want = [forward(config, weights, tokens) for tokens in sequences]
+            for dtype, mesh, bound in (("float32", "1 1", FLOAT32_BOUND), ("float32", "2 2", FLOAT32_BOUND),
+                                       ("bfloat16", "1 1", BFLOAT16_BOUND)):
+                subprocess.run([TRAWL, "trace", "--quiet", "--model_path", model, "--tokens", tmp / "in.json", "--sites",
+                                SITES, "--out", tmp / "out.safetensors", "--dtype", dtype, "--threads", "1",
+                                "--mesh_shape", *mesh.split()], check=True)
+                got = read_tensors(tmp / "out.safetensors")
+                worst, where = 0, ""
+                names = {f"seq.{i}.{site}" for i in range(len(want)) for site in want[0]}
+                names |= {f"seq.{i}.{x}" for i in range(len(want)) for x in ("tokens", "logprobs")}
+                if set(got) != names:
+                    print(f"FAILED: {name}: tensors {sorted(set(got) ^ names)}")
+                    failed += 1
+                    continue
+                for i, reference in enumerate(want):
+                    assert got[f"seq.{i}.tokens"].tolist() == sequences[i]
+                    for site, rows in reference.items():
+                        g = got[f"seq.{i}.{site}"]
+                        assert g.shape == rows.shape, (site, g.shape, rows.shape)
+                        error = np.abs(g - rows).max() / np.sqrt((rows * rows).mean())
+                        if not error <= worst:
+                            worst, where = error, f"seq.{i}.{site}"
+                    p = log_softmax(reference["logits"])[np.arange(len(sequences[i]) - 1), sequences[i][1:]]
+                    error = np.abs(got[f"seq.{i}.logprobs"] - p).max(initial=0)
+                    if not error <= worst * 10:
+                        worst, where = error, f"seq.{i}.logprobs"
+                print(f"{name}, {dtype}, mesh {mesh}: worst error {worst:.1e} of the rms ({where})")
+                if not worst <= bound:
+                    print(f"FAILED: expected at most {bound}")
+                    failed += 1
+    return 1 if failed else 0
+
+
+sys.exit(main())
