@@ -13,6 +13,7 @@ struct cli_args {
     struct cli_value *values; /* in the order of cli_iter_next */
     size_t n_operands;
     const char **operands; /* borrowed strings */
+    struct trawl_world *world;
 };
 
 /* What is left of the command line. */
@@ -291,6 +292,16 @@ void cli_args_free(struct cli_args *args)
 const struct cli_command *cli_args_command(const struct cli_args *args)
 {
     return args->command;
+}
+
+void cli_args_set_world(struct cli_args *args, struct trawl_world *world)
+{
+    args->world = world;
+}
+
+struct trawl_world *cli_args_world(const struct cli_args *args)
+{
+    return args->world;
 }
 
 static const struct cli_value *value_of(const struct cli_args *args, const char *name, unsigned types)

@@ -13,7 +13,8 @@ enum { HARVEST_TOKENS = 1024 };
 
 /* ---- which ---- */
 
-static void add(struct bench_cases *all, enum bench_kind kind, size_t prompt, size_t gen, size_t batch, size_t n)
+static void add(struct bench_cases *all, enum bench_kind kind, size_t prompt, size_t gen, size_t batch,
+                size_t n)
 {
     struct bench_case *c = &all->cases[all->n];
     *c                   = (struct bench_case){.kind       = kind,
@@ -29,10 +30,11 @@ trawl_status bench_cases_make(struct bench_cases *all, const struct cli_args *ar
                               struct trawl_error *err)
 {
     const int64_t *prompts = NULL, *batches = NULL, *contexts = NULL;
-    size_t         n_prompts = cli_get_ints(args, "prompt", &prompts), n_batches = cli_get_ints(args, "batch", &batches);
-    size_t         n_contexts = cli_get_ints(args, "context", &contexts), d = (size_t)replicas;
-    size_t         gen = (size_t)cli_get_int(args, "gen"), n = n_prompts + n_batches + n_contexts + 2;
-    *all               = (struct bench_cases){.n_runs = (size_t)cli_get_int(args, "runs")};
+    size_t n_prompts  = cli_get_ints(args, "prompt", &prompts),
+           n_batches  = cli_get_ints(args, "batch", &batches);
+    size_t n_contexts = cli_get_ints(args, "context", &contexts), d = (size_t)replicas;
+    size_t gen = (size_t)cli_get_int(args, "gen"), n = n_prompts + n_batches + n_contexts + 2;
+    *all = (struct bench_cases){.n_runs = (size_t)cli_get_int(args, "runs")};
     TW_TRY(tw_alloc(n, sizeof *all->cases, &all->cases, err));
     TW_TRY(tw_alloc(n * all->n_runs, sizeof *all->samples, &all->samples, err));
     for (size_t i = 0; i < n_prompts; i++) {
@@ -60,7 +62,8 @@ void bench_cases_release(struct bench_cases *all)
 
 size_t bench_case_ramp(const struct bench_case *c, size_t prefill_chunk)
 {
-    return c->batch == 1 ? 0 : tw_ceil_div(c->batch * c->prompt, prefill_chunk) + 2; /* those that read prompts */
+    return c->batch == 1 ? 0
+                         : tw_ceil_div(c->batch * c->prompt, prefill_chunk) + 2; /* those that read prompts */
 }
 
 size_t bench_case_max_tokens(const struct bench_case *c, size_t prefill_chunk)
@@ -139,14 +142,14 @@ static double kv_bytes_per_position(const struct trawl_model_info *m)
 static double prefill_macs(const struct trawl_model_info *m, double n)
 {
     struct row_work r = row_work(m);
-    double          l = (double)m->n_layers;
+    double l          = (double)m->n_layers;
     return l * n * r.kv + ((l - 1) * n + 1) * r.rest + r.attend * ((l - 1) * n * (n + 1) / 2 + n) + r.head;
 }
 
 /* Of one document: every row of every layer up to the last one that is kept, which a plain run does too. */
 static double harvest_macs(const struct trawl_model_info *m, double n)
 {
-    size_t          layers[BENCH_SITES_MAX], n_sites = bench_harvest_layers(m->n_layers, layers);
+    size_t layers[BENCH_SITES_MAX], n_sites = bench_harvest_layers(m->n_layers, layers);
     struct row_work r = row_work(m);
     return (double)(layers[n_sites - 1] + 1) * (n * (r.kv + r.rest) + r.attend * n * (n + 1) / 2);
 }
@@ -155,18 +158,18 @@ static double harvest_macs(const struct trawl_model_info *m, double n)
 static double plain_macs(const struct trawl_model_info *m, double n)
 {
     struct row_work r = row_work(m);
-    double          l = (double)m->n_layers;
+    double l          = (double)m->n_layers;
     return l * n * r.kv + (l - 1) * (n * r.rest + r.attend * n * (n + 1) / 2);
 }
 
 struct bench_work bench_case_work(const struct bench_case *c, const struct trawl_model_info *m,
                                   size_t prefill_chunk)
 {
-    double            n = (double)c->n_requests, weights = (double)m->weight_bytes, replicas = (double)m->mesh_data;
-    double            prompt = (double)c->prompt, l = (double)m->n_layers;
-    double            read = replicas * (double)tw_ceil_div(c->batch * c->prompt, prefill_chunk) * weights;
-    struct row_work   r    = row_work(m);
-    struct bench_work w    = {0};
+    double n = (double)c->n_requests, weights = (double)m->weight_bytes, replicas = (double)m->mesh_data;
+    double prompt = (double)c->prompt, l = (double)m->n_layers;
+    double read         = replicas * (double)tw_ceil_div(c->batch * c->prompt, prefill_chunk) * weights;
+    struct row_work r   = row_work(m);
+    struct bench_work w = {0};
     switch (c->kind) {
     case BENCH_PREFILL: w = (struct bench_work){2 * n * prefill_macs(m, prompt), read}; break;
     case BENCH_HARVEST: w = (struct bench_work){2 * n * harvest_macs(m, prompt), read}; break;
@@ -195,8 +198,8 @@ double bench_peak_flops(const struct trawl_model_info *m, const struct tw_limits
 double bench_roofline(const struct bench_case *c, const struct trawl_model_info *m, size_t prefill_chunk,
                       const struct tw_limits *limits, bool *memory)
 {
-    struct bench_work w       = bench_case_work(c, m, prefill_chunk);
-    double            compute = w.flops / bench_peak_flops(m, limits), read = w.bytes / limits->read_bytes;
-    *memory                   = read > compute;
+    struct bench_work w = bench_case_work(c, m, prefill_chunk);
+    double compute = w.flops / bench_peak_flops(m, limits), read = w.bytes / limits->read_bytes;
+    *memory = read > compute;
     return (double)bench_case_tokens(c) / fmax(compute, read);
 }

@@ -24,18 +24,18 @@ enum { BENCH_SITES_MAX = 3, BENCH_RUNS_MAX = 1000 };
 
 struct bench_case {
     enum bench_kind kind;
-    size_t          prompt;     /* tokens of each prompt                           */
-    size_t          gen;        /* tokens of each sequence inside the timed window */
-    size_t          batch;      /* sequences in flight per data replica            */
-    size_t          n_requests; /* of all replicas                                 */
-    double         *samples;    /* [runs] tokens per second                        */
-    size_t          n_samples;
+    size_t prompt;     /* tokens of each prompt                           */
+    size_t gen;        /* tokens of each sequence inside the timed window */
+    size_t batch;      /* sequences in flight per data replica            */
+    size_t n_requests; /* of all replicas                                 */
+    double *samples;   /* [runs] tokens per second                        */
+    size_t n_samples;
 };
 
 struct bench_cases {
     struct bench_case *cases; /* [n], in the order in which they run */
-    size_t             n, n_runs;
-    double            *samples; /* owned: all of the above */
+    size_t n, n_runs;
+    double *samples; /* owned: all of the above */
 };
 
 /* The cases that the options ask for, on `replicas` data replicas. */

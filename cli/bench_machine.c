@@ -13,8 +13,8 @@
 
 void bench_cpu_name(char *out, size_t size)
 {
-    char  *text = NULL;
-    size_t n    = 0;
+    char *text = NULL;
+    size_t n   = 0;
     (void)snprintf(out, size, "unknown");
     if (tw_file_read("/proc/cpuinfo", 16 << 20, &text, &n, NULL) != TRAWL_OK) {
         return;
@@ -30,8 +30,8 @@ void bench_cpu_name(char *out, size_t size)
 
 uint64_t bench_resident_bytes(void)
 {
-    char    *text  = NULL;
-    size_t   n     = 0;
+    char *text     = NULL;
+    size_t n       = 0;
     uint64_t pages = 0;
     if (tw_file_read("/proc/self/statm", 4096, &text, &n, NULL) == TRAWL_OK) {
         char *second = text;
@@ -46,10 +46,10 @@ uint64_t bench_resident_bytes(void)
 static trawl_status count_pages(const char *path, size_t *pages, size_t *cached)
 {
     struct tw_mapped_file file;
-    unsigned char        *in_core = NULL;
-    size_t                page    = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char *in_core = NULL;
+    size_t page            = (size_t)sysconf(_SC_PAGESIZE);
     TW_TRY(tw_mapped_file_open(&file, path, NULL));
-    size_t       n      = (file.size + page - 1) / page;
+    size_t n            = (file.size + page - 1) / page;
     trawl_status status = tw_alloc(n, 1, &in_core, NULL);
     if (status == TRAWL_OK && n > 0 && mincore((void *)(uintptr_t)file.data, file.size, in_core) != 0) {
         status = TRAWL_ERR_UNSUPPORTED;
@@ -65,17 +65,17 @@ static trawl_status count_pages(const char *path, size_t *pages, size_t *cached)
 
 double bench_page_cache_fraction(const char *folder)
 {
-    static const char    ending[] = ".safetensors";
-    size_t               pages = 0, cached = 0;
-    DIR                 *dir = opendir(folder);
+    static const char ending[] = ".safetensors";
+    size_t pages = 0, cached = 0;
+    DIR *dir = opendir(folder);
     const struct dirent *entry;
-    trawl_status         status = TRAWL_OK;
+    trawl_status status = TRAWL_OK;
     if (dir == NULL) {
         return -1;
     }
     while (status == TRAWL_OK && (entry = readdir(dir)) != NULL) {
-        size_t n    = strlen(entry->d_name);
-        char  *path = NULL;
+        size_t n   = strlen(entry->d_name);
+        char *path = NULL;
         if (n > strlen(ending) && strcmp(entry->d_name + n - strlen(ending), ending) == 0) {
             status = tw_path_join(folder, entry->d_name, &path, NULL);
             if (status == TRAWL_OK) {

@@ -41,7 +41,7 @@ static const struct bench_case *find(const struct bench_report *r, enum bench_ki
 static void put_number(struct tw_json_writer *w, const char *key, double v)
 {
     char text[32];
-    int  n = snprintf(text, sizeof text, "%.6g", v);
+    int n = snprintf(text, sizeof text, "%.6g", v);
     tw_json_key(w, key);
     tw_json_raw(w, text, (size_t)n);
 }
@@ -77,11 +77,11 @@ static void begin(struct tw_json_writer *w, const char *key)
 /* What all cases say of themselves; the object stays open. */
 static void put_case(struct tw_json_writer *w, const struct bench_report *r, const struct bench_case *c)
 {
-    bool                 memory   = false;
-    double               roofline = bench_roofline(c, &r->model, r->prefill_chunk, &r->limits, &memory);
-    struct bench_work    work     = bench_case_work(c, &r->model, r->prefill_chunk);
-    struct bench_summary s        = bench_summarize(c);
-    double               seconds  = (double)bench_case_tokens(c) / s.median;
+    bool memory            = false;
+    double roofline        = bench_roofline(c, &r->model, r->prefill_chunk, &r->limits, &memory);
+    struct bench_work work = bench_case_work(c, &r->model, r->prefill_chunk);
+    struct bench_summary s = bench_summarize(c);
+    double seconds         = (double)bench_case_tokens(c) / s.median;
     put_number(w, "tok_s", s.median);
     put_number(w, "roofline_fraction", s.median / roofline);
     put_text(w, "bound", memory ? "memory" : "compute");
@@ -92,7 +92,7 @@ static void put_case(struct tw_json_writer *w, const struct bench_report *r, con
     tw_json_begin_array(w);
     for (size_t i = 0; i < c->n_samples; i++) {
         char text[32];
-        int  n = snprintf(text, sizeof text, "%.6g", c->samples[i]);
+        int n = snprintf(text, sizeof text, "%.6g", c->samples[i]);
         tw_json_raw(w, text, (size_t)n);
     }
     tw_json_end_array(w);
@@ -158,12 +158,13 @@ static void put_load(struct tw_json_writer *w, const struct bench_report *r)
 }
 
 /* Objects of all cases of a kind, named by their prompt or batch. */
-static void put_cases(struct tw_json_writer *w, const struct bench_report *r, const char *key, enum bench_kind kind)
+static void put_cases(struct tw_json_writer *w, const struct bench_report *r, const char *key,
+                      enum bench_kind kind)
 {
     begin(w, key);
     for (size_t i = 0; i < r->cases->n; i++) {
         const struct bench_case *c = &r->cases->cases[i];
-        char                     name[32];
+        char name[32];
         if (c->kind == kind) {
             (void)snprintf(name, sizeof name, "%zu", kind == BENCH_DECODE ? c->batch : c->prompt);
             begin(w, name);
@@ -177,8 +178,8 @@ static void put_cases(struct tw_json_writer *w, const struct bench_report *r, co
 static void put_harvest(struct tw_json_writer *w, const struct bench_report *r)
 {
     const struct bench_case *c = find(r, BENCH_HARVEST), *plain = find(r, BENCH_PLAIN);
-    size_t                   layers[BENCH_SITES_MAX], n = bench_harvest_layers(r->model.n_layers, layers);
-    double                   with = bench_summarize(c).median, without = bench_summarize(plain).median;
+    size_t layers[BENCH_SITES_MAX], n = bench_harvest_layers(r->model.n_layers, layers);
+    double with = bench_summarize(c).median, without = bench_summarize(plain).median;
     begin(w, "harvest");
     put_case(w, r, c);
     put_number(w, "without_capture_tok_s", without);
@@ -234,10 +235,10 @@ static void name_of(const struct bench_report *r, const struct bench_case *c, ch
 static trawl_status add_case(struct cli_table *t, const struct bench_report *r, const struct bench_case *c,
                              struct trawl_error *err)
 {
-    char                 name[64];
-    bool                 memory   = false;
-    double               roofline = bench_roofline(c, &r->model, r->prefill_chunk, &r->limits, &memory);
-    struct bench_summary s        = bench_summarize(c);
+    char name[64];
+    bool memory            = false;
+    double roofline        = bench_roofline(c, &r->model, r->prefill_chunk, &r->limits, &memory);
+    struct bench_summary s = bench_summarize(c);
     name_of(r, c, name, sizeof name);
     TW_TRY(cli_table_add(t, err, "%s", name));
     TW_TRY(cli_table_add(t, err, "%.1f", s.median));
@@ -250,7 +251,7 @@ static trawl_status add_case(struct cli_table *t, const struct bench_report *r, 
 static trawl_status put_head(const struct bench_report *r, struct tw_str *out, struct trawl_error *err)
 {
     const struct trawl_model_info *m = &r->model;
-    char                           cpu[256], weights[32], resident[32];
+    char cpu[256], weights[32], resident[32];
     bench_cpu_name(cpu, sizeof cpu);
     cli_format_bytes(weights, sizeof weights, m->weight_bytes);
     cli_format_bytes(resident, sizeof resident, r->resident_bytes);
@@ -271,10 +272,11 @@ static trawl_status put_head(const struct bench_report *r, struct tw_str *out, s
     return tw_str_puts(out, "\n\n", err);
 }
 
-trawl_status bench_report_table(const struct bench_report *r, bool bold, struct tw_str *out, struct trawl_error *err)
+trawl_status bench_report_table(const struct bench_report *r, bool bold, struct tw_str *out,
+                                struct trawl_error *err)
 {
     static const char *const titles[] = {"tokens per second", "median", "min", "max", "of limit", "bound by"};
-    struct cli_table         t;
+    struct cli_table t;
     TW_TRY(put_head(r, out, err));
     cli_table_init(&t, "lrrrrl");
     trawl_status status = TRAWL_OK;

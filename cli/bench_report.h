@@ -7,17 +7,18 @@
 #include "cli/bench_cases.h"
 
 struct bench_report {
-    struct trawl_model_info   model;
-    struct tw_limits          limits;
+    struct trawl_model_info model;
+    struct tw_limits limits;
     const struct bench_cases *cases;
-    const struct cli_args    *args;
-    size_t                    prefill_chunk;
-    double                    load_seconds, page_cache; /* of opening the model; as bench_page_cache_fraction */
-    uint64_t                  resident_bytes;           /* after the first run of every case */
-    double                    load_average;
+    const struct cli_args *args;
+    size_t prefill_chunk;
+    double load_seconds, page_cache; /* of opening the model; as bench_page_cache_fraction */
+    uint64_t resident_bytes;         /* after the first run of every case */
+    double load_average;
 };
 
 trawl_status bench_report_json(const struct bench_report *r, struct tw_str *out, struct trawl_error *err);
-trawl_status bench_report_table(const struct bench_report *r, bool bold, struct tw_str *out, struct trawl_error *err);
+trawl_status bench_report_table(const struct bench_report *r, bool bold, struct tw_str *out,
+                                struct trawl_error *err);
 
 #endif /* CLI_BENCH_REPORT_H */

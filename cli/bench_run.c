@@ -12,18 +12,18 @@
 #include "cli/interrupt.h"
 
 struct timing {
-    const struct bench_run  *run;
+    const struct bench_run *run;
     const struct bench_case *c;
-    pthread_mutex_t          lock;
-    pthread_cond_t           changed;
-    bool                     all_submitted; /* before that no sequence gets beyond its first token */
-    size_t                  *tokens;        /* [n_requests] so far ...                             */
-    size_t                  *before;        /* ... and when the window opened                      */
-    size_t                   n_started;     /* sequences with a token                              */
-    size_t                   n_counted;     /* tokens inside the window                            */
-    uint64_t                 begun_ns, opened_ns, last_ns;
-    float                   *rows; /* where captured rows are copied to */
-    size_t                   rows_capacity;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool all_submitted; /* before that no sequence gets beyond its first token */
+    size_t *tokens;     /* [n_requests] so far ...                             */
+    size_t *before;     /* ... and when the window opened                      */
+    size_t n_started;   /* sequences with a token                              */
+    size_t n_counted;   /* tokens inside the window                            */
+    uint64_t begun_ns, opened_ns, last_ns;
+    float *rows; /* where captured rows are copied to */
+    size_t rows_capacity;
 };
 
 /* ---- the engine's threads ---- */
@@ -33,7 +33,7 @@ struct timing {
 static void wait_for_replicas(struct timing *t, uint64_t request)
 {
     const uint64_t give_up = tw_clock_ns() + 60 * UINT64_C(1000000000);
-    const size_t   ramp    = bench_case_ramp(t->c, t->run->prefill_chunk);
+    const size_t ramp      = bench_case_ramp(t->c, t->run->prefill_chunk);
     while (t->n_started < t->c->n_requests && t->tokens[request] > ramp && !cli_interrupted() &&
            tw_clock_ns() < give_up) {
         struct timespec soon;
@@ -45,8 +45,8 @@ static void wait_for_replicas(struct timing *t, uint64_t request)
 
 static bool on_token(void *user, uint64_t request, int32_t token, float logprob)
 {
-    struct timing *t   = user;
-    uint64_t       now = tw_clock_ns();
+    struct timing *t = user;
+    uint64_t now     = tw_clock_ns();
     (void)token;
     (void)logprob;
     (void)pthread_mutex_lock(&t->lock);
@@ -69,11 +69,11 @@ static bool on_token(void *user, uint64_t request, int32_t token, float logprob)
     return more;
 }
 
-static trawl_status on_rows(void *user, uint64_t request, size_t site, size_t position, const float *rows, size_t n,
-                            size_t width, struct trawl_error *err)
+static trawl_status on_rows(void *user, uint64_t request, size_t site, size_t position, const float *rows,
+                            size_t n, size_t width, struct trawl_error *err)
 {
-    struct timing *t      = user;
-    trawl_status   status = TRAWL_OK;
+    struct timing *t    = user;
+    trawl_status status = TRAWL_OK;
     (void)request;
     (void)site;
     (void)position;
@@ -111,7 +111,7 @@ static void random_ids(int32_t *ids, size_t n, uint64_t seed, uint64_t request, 
 static trawl_status submit_all(struct timing *t, trawl_job *job, const int32_t *ids, struct trawl_error *err)
 {
     const struct bench_case *c = t->c;
-    struct trawl_request     q;
+    struct trawl_request q;
     trawl_request_init(&q);
     q.n_prompt          = c->prompt;
     q.max_tokens        = bench_case_max_tokens(c, t->run->prefill_chunk);
@@ -134,7 +134,7 @@ static trawl_status take_results(trawl_job *job, struct trawl_error *err)
 {
     for (;;) {
         struct trawl_result r;
-        bool                more = false;
+        bool more = false;
         TW_TRY(trawl_job_next(job, &r, &more, err));
         if (!more) {
             return TRAWL_OK;
@@ -154,12 +154,14 @@ static trawl_status window(const struct timing *t, uint64_t end_ns, double *seco
         return TRAWL_OK;
     }
     if (t->n_started < c->n_requests || t->n_counted != c->n_requests * c->gen) {
-        return tw_fail(err, TRAWL_ERR_LIMIT,
-                       "%zu sequences of %zu tokens could not be decoded together: the memory for keys and values "
-                       "holds fewer; take a smaller --batch",
-                       c->n_requests, c->prompt + c->gen);
+        return tw_fail(
+            err, TRAWL_ERR_LIMIT,
+            "%zu sequences of %zu tokens could not be decoded together: the memory for keys and values "
+            "holds fewer; take a smaller --batch",
+            c->n_requests, c->prompt + c->gen);
     }
-    *seconds = (double)(c->kind == BENCH_PREFILL ? t->opened_ns - t->begun_ns : t->last_ns - t->opened_ns) * 1e-9;
+    *seconds =
+        (double)(c->kind == BENCH_PREFILL ? t->opened_ns - t->begun_ns : t->last_ns - t->opened_ns) * 1e-9;
     return TRAWL_OK;
 }
 
@@ -167,9 +169,9 @@ static trawl_status open_job(struct timing *t, const struct trawl_model_info *in
                              struct trawl_error *err)
 {
     struct trawl_job_config c;
-    char                    names[BENCH_SITES_MAX][64];
-    const char             *sites[BENCH_SITES_MAX];
-    size_t                  layers[BENCH_SITES_MAX];
+    char names[BENCH_SITES_MAX][64];
+    const char *sites[BENCH_SITES_MAX];
+    size_t layers[BENCH_SITES_MAX];
     trawl_job_config_init(&c);
     c.user     = t;
     c.on_tick  = on_tick;
@@ -189,8 +191,8 @@ static trawl_status open_job(struct timing *t, const struct trawl_model_info *in
 static trawl_status run_timed(struct timing *t, trawl_job *job, const int32_t *ids, double *rate,
                               struct trawl_error *err)
 {
-    double       seconds = 0;
-    trawl_status status  = submit_all(t, job, ids, err);
+    double seconds      = 0;
+    trawl_status status = submit_all(t, job, ids, err);
     if (status == TRAWL_OK) {
         status = take_results(job, err);
     }
@@ -207,13 +209,14 @@ trawl_status bench_case_run(const struct bench_run *run, const struct bench_case
                             struct trawl_error *err)
 {
     struct trawl_model_info info;
-    struct timing           t   = {.run = run, .c = c};
-    trawl_job              *job = NULL;
-    int32_t                *ids = NULL;
-    size_t                  n_ids = 0;
+    struct timing t = {.run = run, .c = c};
+    trawl_job *job  = NULL;
+    int32_t *ids    = NULL;
+    size_t n_ids    = 0;
     trawl_engine_info(run->engine, &info);
     if (!tw_size_mul(c->n_requests, c->prompt, &n_ids)) {
-        return tw_fail(err, TRAWL_ERR_LIMIT, "%zu prompts of %zu tokens do not fit in memory", c->n_requests, c->prompt);
+        return tw_fail(err, TRAWL_ERR_LIMIT, "%zu prompts of %zu tokens do not fit in memory", c->n_requests,
+                       c->prompt);
     }
     (void)pthread_mutex_init(&t.lock, NULL);
     (void)pthread_cond_init(&t.changed, NULL);

@@ -15,12 +15,12 @@
 #include "cli/progress.h"
 
 struct bench_run {
-    trawl_engine          *engine;
+    trawl_engine *engine;
     const struct cli_args *args;
-    size_t                 prefill_chunk;
-    uint64_t               seed; /* every run has prompts of its own */
-    struct cli_progress   *progress;
-    uint64_t               n_done; /* cases, for the progress */
+    size_t prefill_chunk;
+    uint64_t seed; /* every run has prompts of its own */
+    struct cli_progress *progress;
+    uint64_t n_done; /* cases, for the progress */
 };
 
 /* Appends nothing: *rate is the tokens per second of this run. TRAWL_ERR_CANCELLED after SIGINT. */

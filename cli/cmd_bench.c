@@ -19,12 +19,12 @@ static const double limit_seconds = 0.6;
 
 struct bench {
     struct trawl_engine_config config;
-    char                      *folder;
-    struct bench_cases         cases;
-    struct bench_run           run;
-    struct cli_progress        progress;
-    struct tw_limits_probe    *probe;
-    struct bench_report        report;
+    char *folder;
+    struct bench_cases cases;
+    struct bench_run run;
+    struct cli_progress progress;
+    struct tw_limits_probe *probe;
+    struct bench_report report;
 };
 
 static trawl_status read_options(struct bench *b, const struct cli_args *args, struct trawl_error *err)
@@ -57,8 +57,8 @@ static trawl_status read_options(struct bench *b, const struct cli_args *args, s
 
 static trawl_status open_engine(struct bench *b, struct trawl_error *err)
 {
-    double   page_cache = bench_page_cache_fraction(b->folder);
-    uint64_t begin      = tw_clock_ns();
+    double page_cache = bench_page_cache_fraction(b->folder);
+    uint64_t begin    = tw_clock_ns();
     TW_TRY(trawl_engine_open(&b->config, &b->run.engine, err));
     if (b->report.load_seconds == 0) {
         b->report.load_seconds = (double)(tw_clock_ns() - begin) * 1e-9;
@@ -83,9 +83,9 @@ static trawl_status fit_engine(struct bench *b, const struct bench_case *c, stru
 static trawl_status run_round(struct bench *b, bool warm_up, struct trawl_error *err)
 {
     for (size_t i = 0; i < b->cases.n; i++) {
-        struct bench_case *c = &b->cases.cases[i];
-        struct bench_case  few = *c;
-        double             rate = 0;
+        struct bench_case *c  = &b->cases.cases[i];
+        struct bench_case few = *c;
+        double rate           = 0;
         TW_TRY(fit_engine(b, c, err));
         if (warm_up) { /* threads, caches and pages, not time */
             few.gen = tw_min_size(few.gen, 2);

@@ -20,6 +20,7 @@
 #include "cli/terminal.h"
 #include "kernels/kernels.h"
 #include "json/json.h"
+#include "trawl/trawl.h"
 
 /* ---- build ---- */
 
@@ -41,6 +42,10 @@ static void put_build(struct cli_facts *facts)
     cli_facts_text(facts, "pcre2", "%s", pcre2);
     cli_facts_text(facts, "utf8proc", "%s", utf8proc_version());
     cli_facts_text(facts, "hwloc_api", "%u.%u", hwloc >> 16, hwloc >> 8 & 0xffu);
+    char mpi[512];
+    struct trawl_error no_mpi;
+    bool has_mpi = trawl_world_transport(mpi, sizeof mpi, &no_mpi) == TRAWL_OK;
+    cli_facts_text(facts, "mpi", "%s", has_mpi ? mpi : no_mpi.message);
     cli_facts_text(facts, "xxhash", "%u.%u.%u", xxhash / 10000, xxhash / 100 % 100, xxhash % 100);
 }
 

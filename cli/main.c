@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
+#include "cli/model_engine.h"
 #include "cli/terminal.h"
 
 static int finish(const char *command, int code, struct trawl_error *err)
@@ -38,6 +39,21 @@ static int print(const char *command, trawl_status status, struct tw_str *text, 
     return finish(command, cli_exit_code(status), err);
 }
 
+/* The command on rank 0, its helpers on the others. What there is to say is said before the world is left, which
+ * may be the end of the process. */
+static int run_in_world(const struct cli_entry *entry, struct cli_args *args, struct trawl_error *err)
+{
+    trawl_world *world = NULL;
+    if (trawl_world_open(&world, err) != TRAWL_OK) {
+        return finish(entry->command->name, CLI_EXIT_FAILED, err);
+    }
+    cli_args_set_world(args, world);
+    cli_run_fn *run  = trawl_world_rank(world) == 0 ? entry->run : cli_serve;
+    int         code = finish(entry->command->name, run(args, err), err);
+    trawl_world_close(&world);
+    return code;
+}
+
 static int run_command(const struct cli_entry *entry, size_t argc, const char *const *argv)
 {
     struct trawl_error err = {0};
@@ -53,9 +69,10 @@ static int run_command(const struct cli_entry *entry, size_t argc, const char *c
         trawl_status status = cli_help_command(entry->command, cli_terminal_width(stdout, 100), &text, &err);
         return print(name, status, &text, &err);
     }
-    int code = entry->run(args, &err);
+    int code = cli_needs_world(entry->command) ? run_in_world(entry, args, &err)
+                                               : finish(name, entry->run(args, &err), &err);
     cli_args_free(args);
-    return finish(name, code, &err);
+    return code;
 }
 
 static int show_overview(const struct cli_family *family)

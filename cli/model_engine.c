@@ -45,9 +45,13 @@ trawl_status cli_engine_config(const struct cli_args *args, struct trawl_engine_
         }
     }
     trawl_engine_config_init(c);
-    c->model_path = *folder;
+    c->model_path       = *folder;
+    c->world            = cli_args_world(args);
+    c->devices_per_rank = (int)cli_get_int(args, "devices_per_rank");
     /* One process has one pool of cores and memory, which one device uses best. */
-    c->mesh_data     = mesh.automatic ? 1 : mesh.data;
+    c->mesh_data     = !mesh.automatic    ? mesh.data
+                       : c->world == NULL ? 1
+                                          : trawl_world_size(c->world) * c->devices_per_rank;
     c->mesh_model    = mesh.automatic ? 1 : mesh.model;
     c->dtype         = dtype_of(args, "dtype");
     c->kv_dtype_set  = cli_given(args, "kv_dtype");
@@ -66,17 +70,47 @@ trawl_status cli_engine_config(const struct cli_args *args, struct trawl_engine_
 trawl_status cli_engine_open(const struct cli_args *args, trawl_engine **out, struct trawl_error *err)
 {
     struct trawl_engine_config c;
-    char                      *folder = NULL;
-    *out                              = NULL;
+    char *folder = NULL;
+    *out         = NULL;
     TW_TRY(cli_engine_config(args, &c, &folder, err));
     trawl_status status = trawl_engine_open(&c, out, err);
     tw_free(folder);
     return status;
 }
 
+bool cli_needs_world(const struct cli_command *command)
+{
+    for (size_t i = 0; command->groups[i] != NULL; i++) {
+        if (command->groups[i] == &cli_model_group) {
+            return trawl_world_launched();
+        }
+    }
+    return false;
+}
+
+/* Rank 0 talks for all; a rank speaks up itself only when it found something that rank 0 may not live to tell. */
+int cli_serve(const struct cli_args *args, struct trawl_error *err)
+{
+    struct trawl_engine_config c;
+    char *folder        = NULL;
+    trawl_world *world  = cli_args_world(args);
+    trawl_status status = cli_engine_config(args, &c, &folder, err);
+    if (status == TRAWL_OK) {
+        c.log  = NULL;
+        status = trawl_world_serve(world, &c, err);
+    } else {
+        trawl_world_fail(world, err);
+    }
+    tw_free(folder);
+    if (status != TRAWL_ERR_COMM || trawl_world_learnt(world)) {
+        err->message[0] = '\0';
+    }
+    return cli_exit_code(status);
+}
+
 bool cli_job_tick(void *user, trawl_job *job)
 {
-    struct cli_job_ui     *ui = user;
+    struct cli_job_ui *ui = user;
     struct trawl_job_stats stats;
     trawl_job_stats(job, &stats);
     cli_progress_update(&ui->progress, stats.finished, stats.prompt_tokens + stats.generated_tokens);

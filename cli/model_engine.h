@@ -3,7 +3,7 @@
 #ifndef CLI_MODEL_ENGINE_H
 #define CLI_MODEL_ENGINE_H
 
-#include "cli/args.h"
+#include "cli/commands.h"
 #include "cli/progress.h"
 #include "trawl/trawl.h"
 
@@ -13,6 +13,11 @@ trawl_status cli_engine_config(const struct cli_args *args, struct trawl_engine_
                                struct trawl_error *err);
 /* Open that engine. Closed with trawl_engine_close. */
 trawl_status cli_engine_open(const struct cli_args *args, trawl_engine **out, struct trawl_error *err);
+
+/* Was this process started as one of several that are to run the command's engine together? */
+bool cli_needs_world(const struct cli_command *command);
+/* What ranks other than 0 do instead of the command: work for rank 0's engines. */
+cli_run_fn cli_serve;
 
 /* A job's on_tick: shows progress, cancels on SIGINT and SIGTERM. `user` is a struct cli_job_ui. */
 struct cli_job_ui {

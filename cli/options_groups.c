@@ -94,13 +94,22 @@ static const struct cli_option model_options[] = {
      .unset     = "the model's own limit",
      .help      = "longest sequence, prompt and answer together, in tokens",
      .text      = "A prompt that does not fit is refused by name, never cut."},
+    {.name      = "devices_per_rank",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 1,
+     .max       = 1024,
+     .fallback  = "1",
+     .help      = "devices in each process, when mpirun or srun started several",
+     .text      = "The mesh has as many devices as all processes together, process r holding devices r * k to r * k + k - 1 "
+                  "in the order of --mesh_shape, the model axis running fastest. A process alone holds the whole mesh."},
     {.name = "verify_weights",
      .type = CLI_FLAG,
      .help = "check every checksum of packed weights (trawl shard) before using them"},
 };
 const struct cli_group cli_model_group = {"Model options", model_options, COUNT(model_options)};
-/* The same without the first and the last. */
-const struct cli_group cli_mesh_group = {"Model options", model_options + 1, COUNT(model_options) - 2};
+/* The same without the first and the last two. */
+const struct cli_group cli_mesh_group = {"Model options", model_options + 1, COUNT(model_options) - 3};
 
 static const struct cli_option sampling_options[] = {
     {.name      = "temperature",

@@ -54,7 +54,7 @@ struct plan_speed plan_speed_of(const struct tw_mesh_model *model, struct tw_mes
 
 /* ---- measurement ---- */
 
-enum { TRIALS = 5, ROWS = 256, INPUTS = 2048, PANELS_COMPUTE = 128, PANELS_READ = 8192 };
+enum { TRIALS = 15, ROWS = 256, INPUTS = 2048, PANELS_COMPUTE = 128, PANELS_READ = 8192 };
 
 struct probe {
     const struct tw_kernels *kernels;

@@ -16,6 +16,7 @@ ratio is that of two measurements beside each other in time; the spread is the l
     prefill    --prompt tokens at once                                 (llama-bench -p)
     decode B   --gen tokens of each of B sequences behind --decode_prompt tokens  (llama-batched-bench -npp -ntg -npl)
 """
+
 import argparse
 import json
 import os
@@ -41,10 +42,28 @@ def figures(prefill, decode):
 
 # ---- the engines: each a function that measures everything once ----
 
+
 def trawl(a):
-    command = [a.trawl, "bench", "--model_path", a.model, "--threads", a.threads, "--prompt", a.prompt, "--gen", a.gen,
-               "--decode_prompt", a.decode_prompt, "--batch", ",".join(map(str, a.batch)), "--dtype", a.dtype,
-               "--quiet", "--json"]
+    command = [
+        a.trawl,
+        "bench",
+        "--model_path",
+        a.model,
+        "--threads",
+        a.threads,
+        "--prompt",
+        a.prompt,
+        "--gen",
+        a.gen,
+        "--decode_prompt",
+        a.decode_prompt,
+        "--batch",
+        ",".join(map(str, a.batch)),
+        "--dtype",
+        a.dtype,
+        "--quiet",
+        "--json",
+    ]
     r = json.loads(run(command))
     return figures(r["prefill"]["tok_s"], {b: v["tok_s"] for b, v in r["decode"].items()})
 
@@ -57,18 +76,64 @@ def llama_program(a, name):
 
 
 def llama(a):
-    rows = json.loads(run([llama_program(a, "llama-bench"), "-m", a.gguf, "-t", a.threads, "-p", a.prompt, "-n", 0,
-                           "-r", 1, "-fa", "on", "-o", "json"]))
+    rows = json.loads(
+        run(
+            [
+                llama_program(a, "llama-bench"),
+                "-m",
+                a.gguf,
+                "-t",
+                a.threads,
+                "-p",
+                a.prompt,
+                "-n",
+                0,
+                "-r",
+                1,
+                "-fa",
+                "on",
+                "-o",
+                "json",
+            ]
+        )
+    )
     context = max(a.batch) * (a.decode_prompt + a.gen)
-    text = run([llama_program(a, "llama-batched-bench"), "-m", a.gguf, "-t", a.threads, "-tb", a.threads, "-c", context,
-                "-fa", "on", "-npp", a.decode_prompt, "-ntg", a.gen, "-npl", ",".join(map(str, a.batch)),
-                "--output-format", "jsonl"])
+    text = run(
+        [
+            llama_program(a, "llama-batched-bench"),
+            "-m",
+            a.gguf,
+            "-t",
+            a.threads,
+            "-tb",
+            a.threads,
+            "-c",
+            context,
+            "-fa",
+            "on",
+            "-npp",
+            a.decode_prompt,
+            "-ntg",
+            a.gen,
+            "-npl",
+            ",".join(map(str, a.batch)),
+            "--output-format",
+            "jsonl",
+        ]
+    )
     table = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     return figures(rows[0]["avg_ts"], {str(r["pl"]): r["speed_tg"] for r in table})
 
 
 def in_python(a, engine):
-    command = [a.python, __file__, "--worker", engine, "--model", a.openvino if engine == "openvino" else a.model]
+    command = [
+        a.python,
+        __file__,
+        "--worker",
+        engine,
+        "--model",
+        a.openvino if engine == "openvino" else a.model,
+    ]
     for name in ("threads", "prompt", "decode_prompt", "gen", "dtype"):
         command += ["--" + name, getattr(a, name)]
     return json.loads(run([*command, "--batch", ",".join(map(str, a.batch))]).splitlines()[-1])
@@ -112,14 +177,22 @@ def torch_worker(a):
     import transformers
 
     torch.set_num_threads(a.threads)
-    model = transformers.AutoModelForCausalLM.from_pretrained(a.model, torch_dtype=getattr(torch, a.dtype)).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        a.model, torch_dtype=getattr(torch, a.dtype)
+    ).eval()
 
     def seconds(batch, prompt, tokens):
         ids = torch.tensor(random_ids(batch, prompt)) % model.config.vocab_size
         start = time.perf_counter()
         with torch.inference_mode():
-            model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, min_new_tokens=tokens,
-                           max_new_tokens=tokens, pad_token_id=0)
+            model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                min_new_tokens=tokens,
+                max_new_tokens=tokens,
+                pad_token_id=0,
+            )
         return time.perf_counter() - start
 
     worker(a, seconds)
@@ -127,10 +200,11 @@ def torch_worker(a):
 
 # ---- rounds and ratios ----
 
+
 def measure(a, engines):
     samples = {name: [] for name in engines}
     for i in range(a.rounds):
-        for name in list(engines)[::1 if i % 2 == 0 else -1]:
+        for name in list(engines)[:: 1 if i % 2 == 0 else -1]:
             print(f"bench peers: round {i + 1} of {a.rounds}, {name}", file=sys.stderr)
             samples[name].append(engines[name](a))
     return samples
@@ -142,9 +216,17 @@ def compare(samples):
         for what in samples["trawl"][0] if peer != "trawl" else ():
             ours, theirs = ([s[what] for s in samples[name]] for name in ("trawl", peer))
             ratios = [x / y for x, y in zip(ours, theirs)]
-            table.append({"peer": peer, "what": what, "trawl": statistics.median(ours), "theirs": statistics.median(theirs),
-                          "ratio": statistics.median(ours) / statistics.median(theirs),
-                          "least": min(ratios), "most": max(ratios)})
+            table.append(
+                {
+                    "peer": peer,
+                    "what": what,
+                    "trawl": statistics.median(ours),
+                    "theirs": statistics.median(theirs),
+                    "ratio": statistics.median(ours) / statistics.median(theirs),
+                    "least": min(ratios),
+                    "most": max(ratios),
+                }
+            )
     return table
 
 
@@ -154,10 +236,22 @@ def options():
     p.add_argument("--trawl", default=os.environ.get("TRAWL", "trawl"), help="the command (default: $TRAWL)")
     p.add_argument("--gguf", type=pathlib.Path, help="the same weights for llama.cpp")
     p.add_argument("--llama_dir", type=pathlib.Path, help="folder of llama-bench and llama-batched-bench")
-    p.add_argument("--openvino", type=pathlib.Path, help="the same model for OpenVINO GenAI: a folder, or an F16 GGUF file")
+    p.add_argument(
+        "--openvino",
+        type=pathlib.Path,
+        help="the same model for OpenVINO GenAI: a folder, or an F16 GGUF file",
+    )
     p.add_argument("--torch", action="store_true", help="also transformers' generate")
-    p.add_argument("--python", default=sys.executable, help="interpreter with openvino_genai, or torch and transformers")
-    for name, default in (("threads", os.cpu_count()), ("rounds", 3), ("prompt", 512), ("decode_prompt", 128), ("gen", 64)):
+    p.add_argument(
+        "--python", default=sys.executable, help="interpreter with openvino_genai, or torch and transformers"
+    )
+    for name, default in (
+        ("threads", os.cpu_count()),
+        ("rounds", 3),
+        ("prompt", 512),
+        ("decode_prompt", 128),
+        ("gen", 64),
+    ):
         p.add_argument("--" + name, type=int, default=default)
     p.add_argument("--batch", type=lambda text: [int(b) for b in text.split(",")], default=[1, 8, 16, 32])
     p.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
@@ -184,8 +278,10 @@ def main():
     table = compare(samples)
     print(f"{'':10} {'':12} {'trawl':>9} {'theirs':>9} {'ratio':>7}  spread")
     for row in table:
-        print(f"{row['peer']:10} {row['what']:12} {row['trawl']:9.1f} {row['theirs']:9.1f} {row['ratio']:7.2f}  "
-              f"{row['least']:.2f} to {row['most']:.2f}")
+        print(
+            f"{row['peer']:10} {row['what']:12} {row['trawl']:9.1f} {row['theirs']:9.1f} {row['ratio']:7.2f}  "
+            f"{row['least']:.2f} to {row['most']:.2f}"
+        )
     if a.json:
         a.json.write_text(json.dumps({"ratios": table, "samples": samples}, indent=2) + "\n")
 

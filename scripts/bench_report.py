@@ -6,7 +6,9 @@
                      [--batch 1,8,16,32] [--context 128,1024,4096] [--gen 64] [--runs 3]
     ./x bench report --results results.json --out report.html        draw again what was measured before
 
-The page needs nothing but itself: no scripts, no fonts, no network. Its data are in the element with the id "raw"."""
+The page needs nothing but itself: no scripts, no fonts, no network. Its data are in the element with the id "raw".
+"""
+
 import argparse
 import html
 import json
@@ -33,12 +35,31 @@ pre { overflow: auto; max-height: 24rem; border: 1px solid #8884; padding: .6rem
 
 # ---- measuring ----
 
+
 def measure(a):
     results = []
     for dtype in a.dtype:
         for threads in a.threads:
-            command = [a.trawl, "bench", "--model_path", a.model, "--dtype", dtype, "--threads", threads, "--prompt", a.prompt,
-                       "--batch", a.batch, "--gen", a.gen, "--runs", a.runs, "--quiet", "--json"]
+            command = [
+                a.trawl,
+                "bench",
+                "--model_path",
+                a.model,
+                "--dtype",
+                dtype,
+                "--threads",
+                threads,
+                "--prompt",
+                a.prompt,
+                "--batch",
+                a.batch,
+                "--gen",
+                a.gen,
+                "--runs",
+                a.runs,
+                "--quiet",
+                "--json",
+            ]
             command += ["--context", a.context] if a.context else []
             command = [str(word) for word in command]
             print("bench report:", " ".join(command), file=sys.stderr)
@@ -62,24 +83,35 @@ def points(r):
 
 # ---- the chart: GFLOP/s over flops per byte, both logarithmic ----
 
+
 class Chart:
     width, height, left, right, top, bottom = 900, 470, 70, 20, 16, 46
 
     def __init__(self, r):
         roof = r["roofline"]
         self.bandwidth = roof["read_gbs"]
-        self.roofs = [("fma", roof["fma_gflops"])] + ([("dot", roof["dot_gflops"])] if roof["dot_gflops"] else [])
+        self.roofs = [("fma", roof["fma_gflops"])] + (
+            [("dot", roof["dot_gflops"])] if roof["dot_gflops"] else []
+        )
         self.points = [(kind, name, c["gflops"] / c["read_gbs"], c["gflops"]) for kind, name, c in points(r)]
         peak = max(g for _, g in self.roofs)
-        xs, ys = [p[2] for p in self.points] + [0.5, 4 * peak / self.bandwidth], [p[3] for p in self.points] + [2 * peak]
+        xs, ys = [p[2] for p in self.points] + [0.5, 4 * peak / self.bandwidth], [
+            p[3] for p in self.points
+        ] + [2 * peak]
         self.x0, self.x1 = math.floor(math.log10(min(xs))), math.ceil(math.log10(max(xs)))
         self.y0, self.y1 = math.floor(math.log10(min(ys))), math.log10(max(ys))
 
     def x(self, v):
-        return self.left + (math.log10(v) - self.x0) / (self.x1 - self.x0) * (self.width - self.left - self.right)
+        return self.left + (math.log10(v) - self.x0) / (self.x1 - self.x0) * (
+            self.width - self.left - self.right
+        )
 
     def y(self, v):
-        return self.height - self.bottom - (math.log10(v) - self.y0) / (self.y1 - self.y0) * (self.height - self.top - self.bottom)
+        return (
+            self.height
+            - self.bottom
+            - (math.log10(v) - self.y0) / (self.y1 - self.y0) * (self.height - self.top - self.bottom)
+        )
 
     def axes(self):
         for e in range(self.x0, self.x1 + 1):
@@ -97,14 +129,20 @@ class Chart:
         for name, peak in self.roofs:
             knee = peak / self.bandwidth
             start = max(10.0**self.x0, 10.0**self.y0 / self.bandwidth)
-            yield (f'<path fill="none" stroke="currentColor" stroke-width="1.5" d="M{self.x(start):.1f} '
-                   f'{self.y(start * self.bandwidth):.1f} L{self.x(knee):.1f} {self.y(peak):.1f} H{self.width - self.right}"/>')
-            yield (f'<text x="{self.width - self.right - 4}" y="{self.y(peak) - 6:.1f}" text-anchor="end">'
-                   f'{name} {peak:.0f} GFLOP/s</text>')
+            yield (
+                f'<path fill="none" stroke="currentColor" stroke-width="1.5" d="M{self.x(start):.1f} '
+                f'{self.y(start * self.bandwidth):.1f} L{self.x(knee):.1f} {self.y(peak):.1f} H{self.width - self.right}"/>'
+            )
+            yield (
+                f'<text x="{self.width - self.right - 4}" y="{self.y(peak) - 6:.1f}" text-anchor="end">'
+                f"{name} {peak:.0f} GFLOP/s</text>"
+            )
         at = 10 ** (self.x0 + 0.12 * (self.x1 - self.x0))
         if self.y(at * self.bandwidth) < self.height - self.bottom:
-            yield (f'<text x="{self.x(at) - 8:.1f}" y="{self.y(at * self.bandwidth) - 8:.1f}" text-anchor="end">'
-                   f'{self.bandwidth:.1f} GB/s</text>')
+            yield (
+                f'<text x="{self.x(at) - 8:.1f}" y="{self.y(at * self.bandwidth) - 8:.1f}" text-anchor="end">'
+                f"{self.bandwidth:.1f} GB/s</text>"
+            )
 
     def marks(self):
         taken = []
@@ -120,46 +158,61 @@ class Chart:
 
     def svg(self):
         body = "\n".join([*self.axes(), *self.limits(), *self.marks()])
-        return f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="roofline">\n{body}\n</svg>'
+        return (
+            f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="roofline">\n{body}\n</svg>'
+        )
 
 
 # ---- the page ----
+
 
 def table(r):
     rows = []
     for kind, name, c in points(r):
         share = min(1, c["roofline_fraction"])
-        rows.append(f"<tr><td>{name}</td><td>{c['tok_s']:.1f}</td><td>{min(c['samples']):.1f} … {max(c['samples']):.1f}</td>"
-                    f"<td>{c['gflops']:.0f}</td><td>{c['read_gbs']:.1f}</td><td><span class=track><span class=bar "
-                    f"style='width:{100 * share:.0f}%;background:{COLORS[kind]}'></span></span>"
-                    f"{100 * c['roofline_fraction']:.0f} % of {c['bound']}</td></tr>")
+        rows.append(
+            f"<tr><td>{name}</td><td>{c['tok_s']:.1f}</td><td>{min(c['samples']):.1f} … {max(c['samples']):.1f}</td>"
+            f"<td>{c['gflops']:.0f}</td><td>{c['read_gbs']:.1f}</td><td><span class=track><span class=bar "
+            f"style='width:{100 * share:.0f}%;background:{COLORS[kind]}'></span></span>"
+            f"{100 * c['roofline_fraction']:.0f} % of {c['bound']}</td></tr>"
+        )
     plain = r["harvest"]["without_capture_tok_s"]
-    rows.append(f"<tr><td>harvest, nothing kept</td><td>{plain:.1f}</td><td></td><td></td><td></td><td></td></tr>")
-    return ("<table><tr><th>median of runs</th><th>tokens/s</th><th>least … most</th><th>GFLOP/s</th><th>GB/s</th>"
-            "<th>of the limit</th></tr>" + "\n".join(rows) + "</table>")
+    rows.append(
+        f"<tr><td>harvest, nothing kept</td><td>{plain:.1f}</td><td></td><td></td><td></td><td></td></tr>"
+    )
+    return (
+        "<table><tr><th>median of runs</th><th>tokens/s</th><th>least … most</th><th>GFLOP/s</th><th>GB/s</th>"
+        "<th>of the limit</th></tr>" + "\n".join(rows) + "</table>"
+    )
 
 
 def section(entry):
     r = entry["result"]
     machine, model, memory, load = r["machine"], r["model"], r["memory"], r["load"]
     cached = load["page_cache_fraction"]
-    facts = (f"{machine['cpu']}, {machine['threads']} of {machine['cores_usable']} cores, {machine['isa']}, load average "
-             f"{machine['load_average']:.1f}. Opened in {load['seconds']:.2f} s"
-             + (f" with {100 * cached:.0f} % of the files in memory" if cached is not None else "")
-             + f"; {memory['resident_bytes'] / 2**20:.0f} MiB resident, {memory['weight_bytes'] / 2**20:.0f} MiB of packed weights.")
+    facts = (
+        f"{machine['cpu']}, {machine['threads']} of {machine['cores_usable']} cores, {machine['isa']}, load average "
+        f"{machine['load_average']:.1f}. Opened in {load['seconds']:.2f} s"
+        + (f" with {100 * cached:.0f} % of the files in memory" if cached is not None else "")
+        + f"; {memory['resident_bytes'] / 2**20:.0f} MiB resident, {memory['weight_bytes'] / 2**20:.0f} MiB of packed weights."
+    )
     title = f"{model['architecture']}, {model['parameters'] / 1e6:.0f} M parameters, {model['dtype']}, {machine['threads']} threads"
-    return (f"<h2>{html.escape(title)}</h2><p>{html.escape(facts)}</p>{Chart(r).svg()}{table(r)}"
-            f"<p><code>{html.escape(' '.join(entry['command']))}</code></p>")
+    return (
+        f"<h2>{html.escape(title)}</h2><p>{html.escape(facts)}</p>{Chart(r).svg()}{table(r)}"
+        f"<p><code>{html.escape(' '.join(entry['command']))}</code></p>"
+    )
 
 
 def page(results):
     raw = json.dumps(results, indent=1)
-    return ("<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-            f"<title>trawl bench</title><style>{STYLE}</style><h1>trawl bench</h1><p>Each point is a measurement, at the flops "
-            "and bytes that its result needs at least. The lines are what this machine did in the same run: reading memory "
-            "with all threads, multiply-adds on registers. How figures are taken is said in docs/benchmarks.md.</p>"
-            + "".join(map(section, results))
-            + f"<h2>Raw data</h2><details><summary>JSON</summary><pre id=raw>{html.escape(raw)}</pre></details></html>\n")
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>trawl bench</title><style>{STYLE}</style><h1>trawl bench</h1><p>Each point is a measurement, at the flops "
+        "and bytes that its result needs at least. The lines are what this machine did in the same run: reading memory "
+        "with all threads, multiply-adds on registers. How figures are taken is said in docs/benchmarks.md.</p>"
+        + "".join(map(section, results))
+        + f"<h2>Raw data</h2><details><summary>JSON</summary><pre id=raw>{html.escape(raw)}</pre></details></html>\n"
+    )
 
 
 def words(text):
@@ -174,8 +227,13 @@ def main():
     p.add_argument("--trawl", default=os.environ.get("TRAWL", "trawl"), help="the command (default: $TRAWL)")
     p.add_argument("--dtype", type=words, default=["bfloat16"])
     p.add_argument("--threads", type=words, default=[str(os.cpu_count())])
-    for name, default in (("prompt", "64,512,2048"), ("batch", "1,8,16,32"), ("context", "128,1024,4096"), ("gen", "64"),
-                          ("runs", "3")):
+    for name, default in (
+        ("prompt", "64,512,2048"),
+        ("batch", "1,8,16,32"),
+        ("context", "128,1024,4096"),
+        ("gen", "64"),
+        ("runs", "3"),
+    ):
         p.add_argument("--" + name, default=default)
     a = p.parse_args()
     if (a.model is None) == (a.results is None):

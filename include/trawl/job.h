@@ -8,8 +8,8 @@
  *     while (trawl_job_next(job, &result, &more, &err) == TRAWL_OK && more) { ... }
  *     trawl_job_close(&job);
  *
- * A request's number is its place in the order of submission; numbers, not arrival, decide seeds, files and
- * the order of results.
+ * A request's number is its place in the order of submission (or, in a job that is a part of a run, its place in
+ * the run); numbers, not arrival, decide seeds, files and the order of results.
  *
  * With a journal the job survives its process: opened again with `resume` and given the same requests, it
  * returns the results that were committed without computing them again, and ends with the same files, byte
@@ -92,6 +92,8 @@ struct trawl_request {
     bool           want_logits; /* on_logits for every prompt position */
     const char    *task_id;     /* copied; names the rows in pickles; NULL: "" */
     int64_t        sample_idx;
+    uint64_t       number; /* of a part of a larger run: its number there, which goes into the files */
+    bool           has_number; /* else its place in this job; numbers ascend from request to request */
 };
 
 TRAWL_API void trawl_request_init(struct trawl_request *request);

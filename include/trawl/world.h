@@ -52,6 +52,9 @@ TRAWL_API int trawl_world_size(const trawl_world *world);
 TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_world_serve(trawl_world *world, const struct trawl_engine_config *config,
                                                           struct trawl_error *err);
 
+/* This rank cannot go on: break the run. The first rank's `cause` is what all get. */
+TRAWL_API void trawl_world_fail(trawl_world *world, const struct trawl_error *cause);
+
 /* Has the run broken, and did this rank hear of it from another (which has the story to tell)? */
 TRAWL_API bool trawl_world_learnt(const trawl_world *world);
 

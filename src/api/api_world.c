@@ -64,6 +64,11 @@ trawl_status trawl_world_serve(trawl_world *world, const struct trawl_engine_con
     }
 }
 
+void trawl_world_fail(trawl_world *world, const struct trawl_error *cause)
+{
+    tw_comm_abort(world->world->all, cause);
+}
+
 bool trawl_world_learnt(const trawl_world *world)
 {
     return world->world->wire->learnt;

@@ -72,7 +72,21 @@ static trawl_status resolve(struct tw_engine *e, const struct tw_model_config *m
 /* The end of a phase that all processes go through: a failure of one is everybody's. */
 static trawl_status agree(const struct tw_engine *e, trawl_status status, struct trawl_error *err)
 {
-    return e->config.world == NULL ? status : tw_comm_agree(e->config.world->all, status, err);
+    if (e->config.world == NULL) {
+        return status;
+    }
+    struct trawl_error why = {.rank = -1};
+    if (status != TRAWL_OK && err != NULL) {
+        why = *err;
+    }
+    trawl_status both = tw_comm_agree(e->config.world->all, status, &why);
+    if (both != TRAWL_OK && both != TRAWL_ERR_COMM && why.rank > 0) {
+        (void)tw_fail_prefix(&why, both, "rank %d", why.rank);
+    }
+    if (both != TRAWL_OK && err != NULL) {
+        *err = why;
+    }
+    return both;
 }
 
 /* What can be told before the weights are read. */

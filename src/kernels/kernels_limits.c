@@ -2,8 +2,8 @@
 #include "kernels/kernels_limits.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -20,24 +20,24 @@ enum kind { READ, FMA, DOT };
 static const double trial_flops = 2e8;
 
 struct tw_limits_probe {
-    struct tw_team       *team;
+    struct tw_team *team;
     struct tw_limit_loops loops;
-    uint8_t              *buffer;
-    size_t                bytes; /* of the buffer, a multiple of threads * MOST_STREAMS * READ_GRAIN */
-    enum kind             kind;
-    size_t                streams;
-    size_t                at, part; /* what of each thread's share this trial reads */
-    _Atomic uint64_t      sink;
-    double               *flops; /* [n_threads * 8] done in a trial, a cache line each */
+    uint8_t *buffer;
+    size_t bytes; /* of the buffer, a multiple of threads * MOST_STREAMS * READ_GRAIN */
+    enum kind kind;
+    size_t streams;
+    size_t at, part; /* what of each thread's share this trial reads */
+    _Atomic uint64_t sink;
+    double *flops; /* [n_threads * 8] done in a trial, a cache line each */
 };
 
 /* ---- loops in plain C ---- */
 
 static uint64_t read_plain(const void *p, size_t bytes, size_t streams)
 {
-    const uint64_t *q    = p;
-    size_t          part = bytes / sizeof *q / streams;
-    uint64_t        s[8] = {0};
+    const uint64_t *q = p;
+    size_t part       = bytes / sizeof *q / streams;
+    uint64_t s[8]     = {0};
     for (size_t i = 0; i < part; i += 8) {
         for (size_t stream = 0; stream < streams; stream++) {
             for (size_t j = 0; j < 8; j++) {
@@ -51,7 +51,7 @@ static uint64_t read_plain(const void *p, size_t bytes, size_t streams)
 static double fma_plain(double flops, float *result)
 {
     size_t rounds = (size_t)(flops / 16.0) + 1;
-    float  s[8]   = {*result};
+    float s[8]    = {*result};
     for (size_t i = 0; i < rounds; i++) {
         for (size_t j = 0; j < 8; j++) {
             s[j] = fmaf(s[j], 0.999f, 0.001f);
@@ -98,8 +98,8 @@ static trawl_status best_level(const char *isa, const char **name, struct trawl_
 
 static void trial(void *arg, int thread, int n_threads)
 {
-    struct tw_limits_probe *p      = arg;
-    float                   result = (float)(thread + 1);
+    struct tw_limits_probe *p = arg;
+    float result              = (float)(thread + 1);
     if (p->kind == READ) {
         const uint8_t *share = p->buffer + p->bytes / (size_t)n_threads * (size_t)thread;
         (void)atomic_fetch_xor_explicit(&p->sink, p->loops.read(share + p->at, p->part, p->streams),
@@ -114,7 +114,7 @@ static void trial(void *arg, int thread, int n_threads)
 /* One trial; what was done per second. */
 static double rate_of_trial(struct tw_limits_probe *p)
 {
-    int      n     = tw_team_size(p->team);
+    int n          = tw_team_size(p->team);
     uint64_t begin = tw_clock_ns();
     tw_team_run(p->team, trial, p);
     double seconds = (double)(tw_clock_ns() - begin) * 1e-9, done = 0;
@@ -141,7 +141,7 @@ static void next_piece(struct tw_limits_probe *p)
 
 static double best_rate(struct tw_limits_probe *p, enum kind kind, double seconds)
 {
-    double   best = 0;
+    double best   = 0;
     uint64_t stop = tw_clock_ns() + (uint64_t)(seconds * 1e9);
     p->kind       = kind;
     do {
@@ -168,18 +168,18 @@ void tw_limits_measure(struct tw_limits_probe *p, double seconds, struct tw_limi
 
 static void touch(void *arg, int thread, int n_threads)
 {
-    struct tw_limits_probe *p     = arg;
-    size_t                  share = p->bytes / (size_t)n_threads;
+    struct tw_limits_probe *p = arg;
+    size_t share              = p->bytes / (size_t)n_threads;
     memset(p->buffer + share * (size_t)thread, thread + 1, share); /* untouched memory is one page of zeros */
 }
 
 trawl_status tw_limits_probe_new(struct tw_limits_probe **out, const char *isa, int n_threads, size_t bytes,
                                  struct trawl_error *err)
 {
-    struct tw_limits_probe *p     = NULL;
-    const char             *level = NULL;
-    size_t                  grain = (size_t)n_threads * MOST_STREAMS * READ_GRAIN;
-    *out                          = NULL;
+    struct tw_limits_probe *p = NULL;
+    const char *level         = NULL;
+    size_t grain              = (size_t)n_threads * MOST_STREAMS * READ_GRAIN;
+    *out                      = NULL;
     if (n_threads < 1) {
         return tw_fail(err, TRAWL_ERR_INVALID, "limits of %d threads, expected at least 1", n_threads);
     }
@@ -201,9 +201,9 @@ trawl_status tw_limits_probe_new(struct tw_limits_probe **out, const char *isa, 
     }
     /* 32 MiB or a 16th of the share, the larger: long enough for the prefetchers to be at full speed. */
     size_t share = p->bytes / (size_t)n_threads, piece = (size_t)MOST_STREAMS * READ_GRAIN;
-    p->part      = share / 16 / piece * piece;
-    p->part      = p->part < ((size_t)32 << 20) ? (size_t)32 << 20 : p->part;
-    p->part      = p->part > share ? share : p->part;
+    p->part = share / 16 / piece * piece;
+    p->part = p->part < ((size_t)32 << 20) ? (size_t)32 << 20 : p->part;
+    p->part = p->part > share ? share : p->part;
     tw_team_run(p->team, touch, p);
     *out = p;
     return TRAWL_OK;

@@ -123,15 +123,16 @@ static trawl_status do_range(struct tw_render *r, const struct tw_builtin_call *
     if (step == 0) {
         return tw_render_fail(r, TRAWL_ERR_FORMAT, "the step of a range is 0");
     }
+    bool empty        = step > 0 ? begin >= end : begin <= end;
+    uint64_t distance = step > 0 ? (uint64_t)end - (uint64_t)begin : (uint64_t)begin - (uint64_t)end;
+    uint64_t stride   = step > 0 ? (uint64_t)step : (uint64_t)0 - (uint64_t)step;
+    uint64_t count    = empty ? 0 : (distance - 1) / stride + 1;
+    if (count > MAX_RANGE) {
+        return tw_render_fail(r, TRAWL_ERR_LIMIT, "a range of more than %d numbers", MAX_RANGE);
+    }
     TW_TRY(tw_value_new_list(r, TW_V_LIST, out));
-    for (int64_t i = begin; step > 0 ? i < end : i > end;) {
-        if (out->as.list->n == MAX_RANGE) {
-            return tw_render_fail(r, TRAWL_ERR_LIMIT, "a range of more than %d numbers", MAX_RANGE);
-        }
-        TW_TRY(tw_list_push(r, out->as.list, tw_value_int(i)));
-        if (__builtin_add_overflow(i, step, &i)) {
-            break;
-        }
+    for (uint64_t i = 0; i < count; i++) {
+        TW_TRY(tw_list_push(r, out->as.list, tw_value_int((int64_t)((uint64_t)begin + i * (uint64_t)step))));
     }
     return tw_render_charge(r, out->as.list->n);
 }

@@ -40,7 +40,8 @@ static trawl_status load_named(struct tw_tokenizer *t, const struct tw_tokenizer
         }
         TW_TRY(tw_strdup(text, &t->named[i].text, err));
         t->named[i].id = tw_tokenizer_find(t, text, strlen(text));
-        if (t->named[i].id < 0) {
+        bool needed    = i == TW_TOKEN_BOS || i == TW_TOKEN_EOS; /* nothing here ever pads */
+        if (t->named[i].id < 0 && needed) {
             return tw_fail(err, TRAWL_ERR_FORMAT,
                            "%s/tokenizer_config.json: %s \"%s\" is not a token of tokenizer.json", t->folder,
                            keys[i], text);

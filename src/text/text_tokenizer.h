@@ -60,7 +60,8 @@ bool tw_tokenizer_is_special(const struct tw_tokenizer *tokenizer, int32_t id);
 /* The tokens tokenizer_config.json (or special_tokens_map.json) names. */
 enum tw_named_token { TW_TOKEN_BOS, TW_TOKEN_EOS, TW_TOKEN_PAD, TW_TOKEN_UNK, TW_NAMED_TOKENS };
 
-/* Id and text of a named token; -1 and NULL where the folder names none. `text` may be NULL. */
+/* Id and text of a named token; -1 and NULL where the folder names none. `text` may be NULL. A BOS or EOS
+ * that tokenizer.json lacks fails tw_tokenizer_open; such a PAD or UNK has its text and the id -1. */
 int32_t tw_tokenizer_named(const struct tw_tokenizer *tokenizer, enum tw_named_token which,
                            const char **text);
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """trawl bench on a model of a few kilobytes: every key that scripts rely on, and figures that hold together. Rates
 are only checked against what follows from the sizes of the model, which is worked out here a second time."""
+
 import json
 import os
 import pathlib
@@ -28,7 +29,9 @@ def near(x, y, what):
 
 
 def bench(*flags, code=0):
-    p = subprocess.run([trawl, "bench", "--model_path", model, "--quiet", *flags], capture_output=True, text=True)
+    p = subprocess.run(
+        [trawl, "bench", "--model_path", model, "--quiet", *flags], capture_output=True, text=True
+    )
     check(p.returncode == code, f"{flags}: exit {p.returncode}, expected {code}: {p.stderr}")
     return p.stdout, p.stderr
 
@@ -53,16 +56,38 @@ with tempfile.TemporaryDirectory() as folder:
     subprocess.run([sys.executable, source / "tests/golden/make_model.py", model], check=True)
 
     # The contract, letter by letter, and more batches and prompts than one.
-    text, _ = bench("--threads", "2", "--prompt", "96,32", "--gen", "8", "--batch", "1,4,8", "--context", "160", "--dtype",
-                    "bfloat16", "--json")
+    text, _ = bench(
+        "--threads",
+        "2",
+        "--prompt",
+        "96,32",
+        "--gen",
+        "8",
+        "--batch",
+        "1,4,8",
+        "--context",
+        "160",
+        "--dtype",
+        "bfloat16",
+        "--json",
+    )
     r = json.loads(text)
     roof = r["roofline"]
-    check(roof["read_gbs"] > 0 and roof["fma_gflops"] > 0 and roof["dot_gflops"] is None or roof["dot_gflops"] > 0, roof)
+    check(
+        roof["read_gbs"] > 0
+        and roof["fma_gflops"] > 0
+        and roof["dot_gflops"] is None
+        or roof["dot_gflops"] > 0,
+        roof,
+    )
     check(roof["unit"] in ("fma", "dot") and (roof["unit"] == "fma" or roof["dot_gflops"]), roof)
     peak = roof[roof["unit"] + "_gflops"]
     check(r["machine"]["threads"] == 2 and r["machine"]["isa"], r["machine"])
     check(list(r["decode"]) == ["1", "4", "8"], list(r["decode"]))
-    check(list(r["prefill_by_prompt"]) == ["96", "32"] and list(r["decode_by_context"]) == ["160"], "names of cases")
+    check(
+        list(r["prefill_by_prompt"]) == ["96", "32"] and list(r["decode_by_context"]) == ["160"],
+        "names of cases",
+    )
     check(r["prefill"] == r["prefill_by_prompt"]["96"], "prefill is the first of --prompt")
     cases = {"prefill": r["prefill"], "harvest": r["harvest"], "context": r["decode_by_context"]["160"]}
     cases |= {f"decode {b}": c for b, c in r["decode"].items()}
@@ -75,22 +100,53 @@ with tempfile.TemporaryDirectory() as folder:
         seen = 128 + 4.5  # in the middle of the window
         near(c["gflops"] * 1e9 / c["tok_s"], 2 * decode_macs(seen), f"decode {batch}: flops of a token")
         kv = 2 * 2 * L * G * D * seen
-        near(c["read_gbs"] * 1e9 / c["tok_s"], r["memory"]["weight_bytes"] / int(batch) + kv, f"decode {batch}: bytes")
+        near(
+            c["read_gbs"] * 1e9 / c["tok_s"],
+            r["memory"]["weight_bytes"] / int(batch) + kv,
+            f"decode {batch}: bytes",
+        )
     # All positions of all layers but the last, where only keys, values and the last position count.
     n, whole = 96, H * Q * D + Q * D * H + 3 * H * I
-    macs = L * n * 2 * H * G * D + ((L - 1) * n + 1) * whole + 2 * Q * D * ((L - 1) * n * (n + 1) / 2 + n) + H * V
+    macs = (
+        L * n * 2 * H * G * D
+        + ((L - 1) * n + 1) * whole
+        + 2 * Q * D * ((L - 1) * n * (n + 1) / 2 + n)
+        + H * V
+    )
     near(r["prefill"]["gflops"] * 1e9 / r["prefill"]["tok_s"], 2 * macs / n, "prefill: flops of a token")
 
     # A mesh, float32, more runs, the table.
-    text, _ = bench("--mesh_shape", "2", "2", "--threads", "1", "--dtype", "float32", "--prompt", "16", "--gen", "4",
-                    "--batch", "1,3", "--runs", "4", "--json")
+    text, _ = bench(
+        "--mesh_shape",
+        "2",
+        "2",
+        "--threads",
+        "1",
+        "--dtype",
+        "float32",
+        "--prompt",
+        "16",
+        "--gen",
+        "4",
+        "--batch",
+        "1,3",
+        "--runs",
+        "4",
+        "--json",
+    )
     r = json.loads(text)
     check(r["settings"]["mesh_shape"] == [2, 2] and r["machine"]["threads"] == 4, r["settings"])
     check(r["model"]["dtype"] == "float32" and r["roofline"]["unit"] == "fma", r["roofline"])
     check(all(len(c["samples"]) == 4 for c in r["decode"].values()), "four runs")
     text, _ = bench("--threads", "1", "--prompt", "16", "--gen", "4", "--batch", "2")
-    for words in ("machine  ", "limits   read ", "prefill of 16 tokens", "decode, 2 sequences", "harvest of 3 layers"):
-        check(words in text, f"the table lacks \"{words}\":\n{text}")
+    for words in (
+        "machine  ",
+        "limits   read ",
+        "prefill of 16 tokens",
+        "decode, 2 sequences",
+        "harvest of 3 layers",
+    ):
+        check(words in text, f'the table lacks "{words}":\n{text}')
 
     # Refusals.
     _, error = bench("--runs", "2", code=2)

@@ -9,6 +9,7 @@
 The head is the embedding unless --untied; --tokenizer copies the files of another folder that are not the model's own.
 The same arguments give the same bytes everywhere: weights come from Python's own Mersenne Twister and need nothing but
 the standard library."""
+
 import argparse
 import array
 import json
@@ -17,7 +18,6 @@ import random
 import shutil
 import struct
 import sys
-
 
 ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
@@ -72,8 +72,18 @@ def values(rng, name, shape):
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     p.add_argument("folder", type=pathlib.Path)
-    for name, default in (("hidden", 64), ("intermediate", 128), ("layers", 4), ("heads", 4), ("kv_heads", 2),
-                          ("head_dim", None), ("vocab", 512), ("context", 4096), ("eos", 1), ("seed", 0)):
+    for name, default in (
+        ("hidden", 64),
+        ("intermediate", 128),
+        ("layers", 4),
+        ("heads", 4),
+        ("kv_heads", 2),
+        ("head_dim", None),
+        ("vocab", 512),
+        ("context", 4096),
+        ("eos", 1),
+        ("seed", 0),
+    ):
         p.add_argument("--" + name, type=int, default=default)
     p.add_argument("--untied", action="store_true")
     p.add_argument("--rope_llama3", action="store_true")
@@ -83,16 +93,33 @@ def main():
     a = p.parse_args()
     a.head_dim = a.head_dim or a.hidden // a.heads
     config = {
-        "architectures": [ARCHITECTURES[a.family]], "model_type": a.family, "hidden_act": "silu", "torch_dtype": a.dtype,
-        "hidden_size": a.hidden, "intermediate_size": a.intermediate, "num_hidden_layers": a.layers,
-        "num_attention_heads": a.heads, "num_key_value_heads": a.kv_heads, "vocab_size": a.vocab,
-        "max_position_embeddings": a.context, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
-        "tie_word_embeddings": not a.untied, "bos_token_id": 0, "eos_token_id": a.eos}
+        "architectures": [ARCHITECTURES[a.family]],
+        "model_type": a.family,
+        "hidden_act": "silu",
+        "torch_dtype": a.dtype,
+        "hidden_size": a.hidden,
+        "intermediate_size": a.intermediate,
+        "num_hidden_layers": a.layers,
+        "num_attention_heads": a.heads,
+        "num_key_value_heads": a.kv_heads,
+        "vocab_size": a.vocab,
+        "max_position_embeddings": a.context,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 10000.0,
+        "tie_word_embeddings": not a.untied,
+        "bos_token_id": 0,
+        "eos_token_id": a.eos,
+    }
     if a.head_dim != a.hidden // a.heads or a.family == "qwen3":
         config["head_dim"] = a.head_dim
     if a.rope_llama3:
-        config["rope_scaling"] = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-                                  "original_max_position_embeddings": 64}
+        config["rope_scaling"] = {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+        }
     rng = random.Random(a.seed)
     header, blobs, at = {}, [], 0
     for name, shape in shapes(a):

@@ -5,16 +5,16 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "kernels/kernels_limits.h"
 #include "kernels/kernels_check.h"
+#include "kernels/kernels_limits.h"
 
 enum { BYTES = 64 << 20 };
 
 static struct tw_limits measure(const char *isa, int n_threads)
 {
-    struct trawl_error      err;
-    struct tw_limits        limits = {0};
-    struct tw_limits_probe *probe  = NULL;
+    struct trawl_error err;
+    struct tw_limits limits       = {0};
+    struct tw_limits_probe *probe = NULL;
     assert_ok(tw_limits_probe_new(&probe, isa, n_threads, BYTES, &err));
     tw_limits_measure(probe, 0.1, &limits);
     struct tw_limits before = limits;
@@ -32,7 +32,7 @@ static double obvious_read(void)
     assert_non_null(p);
     memset(p, 1, BYTES);
     volatile uint64_t total = 0;
-    uint64_t          begin = tw_clock_ns(), s = 0;
+    uint64_t begin = tw_clock_ns(), s = 0;
     for (size_t i = 0; i < BYTES; i++) {
         s += p[i];
     }
@@ -47,11 +47,11 @@ static void levels(void **state)
 {
     (void)state;
     struct tw_kernels k[4];
-    int               n = check_levels(k);
+    int n = check_levels(k);
     for (int i = 0; i < n; i++) {
         struct tw_limits l = measure(k[i].isa, 1);
-        print_message("%s: read %.1f GB/s, fma %.1f GFLOP/s, dot %.1f GFLOP/s\n", k[i].isa, l.read_bytes / 1e9,
-                      l.fma_flops / 1e9, l.dot_flops / 1e9);
+        print_message("%s: read %.1f GB/s, fma %.1f GFLOP/s, dot %.1f GFLOP/s\n", k[i].isa,
+                      l.read_bytes / 1e9, l.fma_flops / 1e9, l.dot_flops / 1e9);
         assert_true(l.read_bytes > obvious_read() / 4);
         assert_true(l.fma_flops > 1e6 && l.fma_flops < 1e12); /* of one core */
         assert_true((l.dot_flops > 0) == (strcmp(k[i].isa, "avx512bf16") == 0));
@@ -63,15 +63,15 @@ static void automatic(void **state)
 {
     (void)state;
     struct tw_kernels k[4];
-    int               n = check_levels(k);
-    struct tw_limits  l = measure(NULL, 2);
+    int n              = check_levels(k);
+    struct tw_limits l = measure(NULL, 2);
     assert_true((l.dot_flops > 0) == (strcmp(k[n - 1].isa, "avx512bf16") == 0));
 }
 
 static void refusals(void **state)
 {
     (void)state;
-    struct trawl_error      err;
+    struct trawl_error err;
     struct tw_limits_probe *probe = NULL;
     assert_refused(tw_limits_probe_new(&probe, "sse9", 1, BYTES, &err), TRAWL_ERR_UNSUPPORTED, "sse9");
     assert_refused(tw_limits_probe_new(&probe, NULL, 0, BYTES, &err), TRAWL_ERR_INVALID, "at least 1");

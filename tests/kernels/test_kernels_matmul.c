@@ -33,17 +33,17 @@ static struct problem random_problem(struct check_random *r)
 {
     struct problem p       = {.kind = (enum kind)(check_next(r) % KINDS)};
     enum check_values mode = (enum check_values)(check_next(r) % CHECK_VALUES);
-    p.m                    = check_size(r, 1, 40);
-    p.k                    = check_size(r, 0, check_next(r) % 4 == 0 ? 400 : 80); /* 0: a rank that owns none */
-    p.n                    = check_size(r, 1, 150);
-    p.ldy                  = p.n + check_next(r) % 5;
-    p.before               = check_next(r) % 3 == 0 ? 2 * check_size(r, 1, 20) : 0;
-    p.after                = p.k % 2 == 0 && check_next(r) % 3 == 0 ? check_size(r, 1, 9) : 0;
-    p.n_leaves             = 1 << check_next(r) % 6;
-    p.n_threads            = (int)check_size(r, 1, 3);
-    p.epilogue             = (enum tw_epilogue)(check_next(r) % 3);
-    p.has_bias             = p.epilogue != TW_EPILOGUE_SWIGLU && check_next(r) % 2 != 0;
-    uint32_t end           = 0;
+    p.m = check_next(r) % 40 == 0 ? check_size(r, 500, 700) : check_size(r, 1, 40); /* some of many chunks */
+    p.k = check_size(r, 0, check_next(r) % 4 == 0 ? 400 : 80); /* 0: a rank that owns none */
+    p.n = check_size(r, 1, 150);
+    p.ldy        = p.n + check_next(r) % 5;
+    p.before     = check_next(r) % 3 == 0 ? 2 * check_size(r, 1, 20) : 0;
+    p.after      = p.k % 2 == 0 && check_next(r) % 3 == 0 ? check_size(r, 1, 9) : 0;
+    p.n_leaves   = 1 << check_next(r) % 6;
+    p.n_threads  = (int)check_size(r, 1, 3);
+    p.epilogue   = (enum tw_epilogue)(check_next(r) % 3);
+    p.has_bias   = p.epilogue != TW_EPILOGUE_SWIGLU && check_next(r) % 2 != 0;
+    uint32_t end = 0;
     for (int i = 0; i < p.n_leaves; i++) {
         end += check_next(r) % 3 == 0 ? 0 : 2 * (uint32_t)check_size(r, 0, p.k / (size_t)p.n_leaves);
         p.leaf_end[i] = end < p.k ? end : (uint32_t)(p.k & ~(size_t)1);

@@ -86,38 +86,3 @@ bool sample_brute(const float *logits, size_t n_vocab, const struct tw_sample_pa
     }
     return sure;
 }
-
-void sample_assert_fits(struct tw_sampler *s, const float *logits, const struct tw_sample_params *p,
-                        const int32_t *history, size_t n_history, const double *probability, size_t n,
-                        const char *what)
-{
-    size_t count[VOCAB_MAX] = {0};
-    for (size_t i = 0; i < n; i++) {
-        int32_t token = tw_sample(s, logits, p, history, n_history, i).token;
-        assert_true(token >= 0 && (size_t)token < s->n_vocab);
-        if (!(probability[token] > 0)) {
-            fail_msg("%s: token %d was drawn, which is not kept", what, (int)token);
-        }
-        count[token]++;
-    }
-    double chi = 0, rest_expected = 0, rest_count = 0;
-    int    bins = 0;
-    for (size_t i = 0; i < s->n_vocab; i++) {
-        double expected = probability[i] * (double)n, got = (double)count[i];
-        if (expected < 8) {
-            rest_expected += expected;
-            rest_count += got;
-            continue;
-        }
-        chi += (got - expected) * (got - expected) / expected;
-        bins++;
-    }
-    if (rest_expected >= 8) {
-        chi += (rest_count - rest_expected) * (rest_count - rest_expected) / rest_expected;
-        bins++;
-    }
-    double freedom = bins > 1 ? bins - 1 : 1, limit = freedom + 5 * sqrt(2 * freedom) + 15;
-    if (chi > limit) {
-        fail_msg("%s: chi-square is %.1f with %d bins, expected at most %.1f", what, chi, bins, limit);
-    }
-}

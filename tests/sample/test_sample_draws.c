@@ -6,7 +6,7 @@
 #include "base/philox.h"
 #include "base/thread.h"
 #include "sample_brute.h"
-#include "support/test.h"
+#include "support/sample_fit.h"
 
 enum { VOCAB = 97, HISTORY = 20, DRAWS = 3000, SEED = 20261121 };
 

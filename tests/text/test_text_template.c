@@ -140,7 +140,7 @@ static char *repeated(const char *part, size_t times, const char *middle, const 
 
 static void test_limits(void **state)
 {
-    static const char nested_list[] = "{% set ns = namespace(x=1) %}{% for i in range(5000) %}{% set ns.x = "
+    static const char nested_list[] = "{% set ns = namespace(x=1) %}{% for i in range(3000) %}{% set ns.x = "
                                       "[ns.x] %}{% endfor %}{{ ns.x }}";
     const struct tw_render_options small = {.max_output = 1000, .max_memory = 1 << 20, .max_steps = 100000};
     const struct {

@@ -8,16 +8,17 @@ enum { SUMS = 13 };
 
 static uint64_t read_avx2(const void *p, size_t bytes, size_t streams)
 {
-    const uint8_t *q    = p;
-    size_t         part = bytes / streams;
-    __m256i        s[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
-                           _mm256_setzero_si256()};
+    const uint8_t *q = p;
+    size_t part      = bytes / streams;
+    __m256i s[4]     = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
+                        _mm256_setzero_si256()};
     for (size_t i = 0; i < part; i += 256) {
         for (size_t stream = 0; stream < streams; stream++) {
             const uint8_t *at = q + stream * part + i;
 #pragma GCC unroll 8
             for (size_t j = 0; j < 8; j++) {
-                s[j % 4] = _mm256_xor_si256(s[j % 4], _mm256_load_si256((const __m256i *)(const void *)(at + 32 * j)));
+                s[j % 4] = _mm256_xor_si256(s[j % 4],
+                                            _mm256_load_si256((const __m256i *)(const void *)(at + 32 * j)));
             }
         }
     }
@@ -30,8 +31,8 @@ static uint64_t read_avx2(const void *p, size_t bytes, size_t streams)
 static double fma_avx2(double flops, float *result)
 {
     const double per_round = SUMS * 8.0 * 2.0;
-    size_t       rounds    = (size_t)(flops / per_round) + 1;
-    __m256       s[SUMS], a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(*result);
+    size_t rounds          = (size_t)(flops / per_round) + 1;
+    __m256 s[SUMS], a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(*result);
 #pragma GCC unroll 32
     for (size_t j = 0; j < SUMS; j++) {
         s[j] = _mm256_set1_ps((float)j);

@@ -7,10 +7,10 @@ enum { SUMS = 24 };
 
 static uint64_t read_avx512(const void *p, size_t bytes, size_t streams)
 {
-    const uint8_t *q    = p;
-    size_t         part = bytes / streams;
-    __m512i        s[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
-                           _mm512_setzero_si512()};
+    const uint8_t *q = p;
+    size_t part      = bytes / streams;
+    __m512i s[4]     = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
+                        _mm512_setzero_si512()};
     for (size_t i = 0; i < part; i += 512) {
         for (size_t stream = 0; stream < streams; stream++) {
             const uint8_t *at = q + stream * part + i;
@@ -27,8 +27,8 @@ static uint64_t read_avx512(const void *p, size_t bytes, size_t streams)
 static double fma_avx512(double flops, float *result)
 {
     const double per_round = SUMS * 16.0 * 2.0;
-    size_t       rounds    = (size_t)(flops / per_round) + 1;
-    __m512       s[SUMS], a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(*result);
+    size_t rounds          = (size_t)(flops / per_round) + 1;
+    __m512 s[SUMS], a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(*result);
 #pragma GCC unroll 32
     for (size_t j = 0; j < SUMS; j++) {
         s[j] = _mm512_set1_ps((float)j);

@@ -8,9 +8,9 @@ enum { SUMS = 24 };
 static double dot_avx512bf16(double flops, float *result)
 {
     const double per_round = SUMS * 32.0 * 2.0;
-    size_t       rounds    = (size_t)(flops / per_round) + 1;
-    __m512       s[SUMS], one = _mm512_set1_ps(*result);
-    __m512bh     a = _mm512_cvtne2ps_pbh(one, one), b = _mm512_cvtne2ps_pbh(one, _mm512_set1_ps(0.5f));
+    size_t rounds          = (size_t)(flops / per_round) + 1;
+    __m512 s[SUMS], one = _mm512_set1_ps(*result);
+    __m512bh a = _mm512_cvtne2ps_pbh(one, one), b = _mm512_cvtne2ps_pbh(one, _mm512_set1_ps(0.5f));
 #pragma GCC unroll 32
     for (size_t j = 0; j < SUMS; j++) {
         s[j] = _mm512_set1_ps((float)j);

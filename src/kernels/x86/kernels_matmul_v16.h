@@ -24,6 +24,8 @@ enum {
     NEXT_BYTES  = 128 << 10, /* a group of panels that one block of rows prefetches whole, at most ... */
     SHARE_BYTES = 512 << 10, /* ... and one that several blocks prefetch together */
     ROWS_BYTES  = 512 << 10, /* packed rows that stay in L2 while panels pass by */
+    FEW_CHUNK   = 40,        /* row blocks */
+    LEAST_CHUNK = 8,
     SUMS_FLOATS = TILE_VECTORS * 16
 };
 
@@ -273,16 +275,27 @@ static size_t matmul_group(const struct tw_matmul *mm, const struct matmul_kind 
     return mm->epilogue == TW_EPILOGUE_SWIGLU ? (width + 1) / 2 : width;
 }
 
+/* Row blocks of a unit: as many as keep their rows in L2, but no fewer than FEW_CHUNK, because panels that
+ * are read again for every chunk cost more than rows from L3; fewer where that leaves too few units for the
+ * threads to balance. */
+static size_t matmul_chunk(size_t blocks, size_t groups, size_t row_bytes, int n_threads)
+{
+    size_t most   = row_bytes == 0 ? blocks : ROWS_BYTES / (TILE_ROWS * row_bytes);
+    size_t chunk  = most < FEW_CHUNK ? FEW_CHUNK : most;
+    size_t chunks = (blocks + chunk - 1) / chunk;
+    while (chunks * groups < 16 * (size_t)n_threads && blocks / (2 * chunks) >= LEAST_CHUNK) {
+        chunks *= 2;
+    }
+    return (blocks + chunks - 1) / chunks;
+}
+
 static void matmul_v16(struct tw_matmul *mm, int n_threads, const struct matmul_kind *kind)
 {
     const size_t blocks = tw_row_blocks(mm->m, TILE_ROWS);
     const size_t panels = (mm->n + TW_PANEL - 1) / TW_PANEL;
     const size_t group  = matmul_group(mm, kind, blocks, n_threads);
     const size_t row    = tw_packed_k(mm->k) * (kind->words ? 2 : 4);
-    size_t chunk        = row == 0 ? blocks : ROWS_BYTES / (TILE_ROWS * row);
-    chunk               = chunk < 4 ? 4 : chunk;
-    size_t chunks       = (blocks + chunk - 1) / chunk;
-    chunk               = (blocks + chunks - 1) / chunks;
+    const size_t chunk  = matmul_chunk(blocks, (panels + group - 1) / group, row, n_threads);
 
     struct tw_work work = tw_work_init(blocks, chunk, panels, group);
     for (size_t begin, end; tw_work_claim(&work, &mm->next, n_threads, &begin, &end);) {
