@@ -100,13 +100,10 @@ static void read_piece(void *arg, int thread, int n_threads)
 }
 
 #if defined(__x86_64__)
-#    define EACH_REGISTER(I)                                                    \
-        I("0")                                                                  \
-        I("1")                                                                  \
-        I("2")                                                                  \
-        I("3")                                                                  \
-        I("4") I("5") I("6") I("7") I("8") I("9") I("10") I("11") I("12") I("1" \
-                                                                            "3")
+/* clang-format off */
+#    define EACH_REGISTER(I) \
+        I("0") I("1") I("2") I("3") I("4") I("5") I("6") I("7") I("8") I("9") I("10") I("11") I("12") I("13")
+/* clang-format on */
 #    define FMA_YMM(r) "vfmadd231ps %%ymm15, %%ymm14, %%ymm" r "\n\t"
 #    define FMA_ZMM(r) "vfmadd231ps %%zmm15, %%zmm14, %%zmm" r "\n\t"
 #    define DOT_ZMM(r) "vdpbf16ps %%zmm15, %%zmm14, %%zmm" r "\n\t"

@@ -52,7 +52,28 @@ static trawl_status select_requests(struct run *r, struct trawl_error *err)
     return TRAWL_OK;
 }
 
-static trawl_status encode_prompts(struct run *r, struct trawl_error *err)
+/* Every shard's settings bear the prompts of the whole run, so that parts of different runs are not merged. */
+static trawl_status encode_prompts(struct run *r, struct tw_encoder *encoder, struct tw_hash *hash,
+                                   struct trawl_error *err)
+{
+    size_t done = 0;
+    for (int64_t id = 0; id < tw_arc_job_count(&r->job); id++) {
+        tw_str_reset(&r->text);
+        TW_TRY(tw_arc_job_prompt(&r->job, id, &r->text, err));
+        uint64_t size = r->text.size;
+        tw_hash_update(hash, &size, sizeof size);
+        tw_hash_update(hash, tw_str_text(&r->text), r->text.size);
+        if (done < r->n && r->ids[done] == id) {
+            TW_TRY(tw_encode(encoder, tw_str_text(&r->text), r->text.size, NULL, &r->prompts[done], err));
+            r->longest = r->prompts[done].size > r->longest ? r->prompts[done].size : r->longest;
+            done++;
+        }
+    }
+    r->prompts_hash = tw_hash_value(hash);
+    return TRAWL_OK;
+}
+
+static trawl_status make_prompts(struct run *r, struct trawl_error *err)
 {
     struct tw_encoder *encoder = NULL;
     struct tw_hash    *hash    = NULL;
@@ -61,21 +82,8 @@ static trawl_status encode_prompts(struct run *r, struct trawl_error *err)
     if (status == TRAWL_OK) {
         status = tw_hash_new(&hash, err);
     }
-    for (size_t i = 0; status == TRAWL_OK && i < r->n; i++) {
-        tw_str_reset(&r->text);
-        status = tw_arc_job_prompt(&r->job, r->ids[i], &r->text, err);
-        if (status == TRAWL_OK) {
-            status = tw_encode(encoder, tw_str_text(&r->text), r->text.size, NULL, &r->prompts[i], err);
-        }
-        if (status == TRAWL_OK) {
-            uint64_t size = r->text.size;
-            tw_hash_update(hash, &size, sizeof size);
-            tw_hash_update(hash, tw_str_text(&r->text), r->text.size);
-            r->longest = r->prompts[i].size > r->longest ? r->prompts[i].size : r->longest;
-        }
-    }
     if (status == TRAWL_OK) {
-        r->prompts_hash = tw_hash_value(hash);
+        status = encode_prompts(r, encoder, hash, err);
     }
     tw_hash_free(hash);
     tw_encoder_free(encoder);
@@ -91,10 +99,7 @@ static trawl_status prepare(struct run *r, struct trawl_error *err)
     r->n_stop = tw_tokenizer_end_tokens(c->tokenizer, r->stop, END_TOKENS_MAX);
     TW_TRY(tw_arc_job_init(&r->job, c->dataset, c->prompt, &r->chat, c->seed, c->predictions, err));
     TW_TRY(select_requests(r, err));
-    if (r->n == 0) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "shard %d of %d has no tasks", c->shard_id, c->num_shards);
-    }
-    return encode_prompts(r, err);
+    return make_prompts(r, err);
 }
 
 static trawl_status report_sharding(const struct run *r, trawl_engine *engine, struct trawl_error *err)
@@ -184,6 +189,8 @@ static trawl_status submit_all(const struct run *r, trawl_job *job, struct trawl
         q.stop_token_ids   = r->stop;
         q.n_stop_token_ids = r->n_stop;
         q.task_id          = r->c->dataset->tasks[place.task].id;
+        q.number           = (uint64_t)r->ids[i]; /* so that parts can be merged to the files of one run */
+        q.has_number       = true;
         q.sample_idx       = place.k * r->c->dataset->tasks[place.task].n_test + place.idx;
         TW_TRY(trawl_job_submit(job, &q, err));
     }

@@ -209,7 +209,7 @@ static trawl_status open_job(trawl_job *job, const struct trawl_job_config *conf
     TW_TRY(tw_job_open_files(job, config, err));
     const struct tw_engine_config *e = tw_engine_settings(job->engine->engine);
     job->next_pull                   = job->n_journal;
-    job->group_first                 = job->n_journal;
+    job->group_first                 = job->journal == NULL ? 0 : tw_journal_end(job->journal);
     /* Rows of requests that wait for their turn are kept in memory: bounded to two batches. */
     job->window = job->store == NULL ? SIZE_MAX : 2 * e->batch_size * (size_t)e->mesh.data;
     job->work   = (struct tw_work){
@@ -263,13 +263,13 @@ trawl_status trawl_job_open(trawl_engine *engine, const struct trawl_job_config 
     return TRAWL_OK;
 }
 
-static uint64_t seed_of(const trawl_job *job, const struct trawl_request *request, uint64_t id)
+static uint64_t seed_of(const trawl_job *job, const struct trawl_request *request, uint64_t number)
 {
     if (request->has_seed) {
         return request->seed;
     }
     uint32_t key[2]     = {(uint32_t)job->config.random_seed, (uint32_t)(job->config.random_seed >> 32)};
-    uint32_t counter[4] = {(uint32_t)id, (uint32_t)(id >> 32), 0x74726177u, 0}; /* "traw": apart from draws */
+    uint32_t counter[4] = {(uint32_t)number, (uint32_t)(number >> 32), 0x74726177u, 0}; /* "traw": apart from draws */
     uint32_t block[4];
     tw_philox(key, counter, block);
     return (uint64_t)block[1] << 32 | block[0];
@@ -278,7 +278,12 @@ static uint64_t seed_of(const trawl_job *job, const struct trawl_request *reques
 static trawl_status make_request(const trawl_job *job, const struct trawl_request *r, uint64_t id,
                                  struct tw_job_request *q, struct trawl_error *err)
 {
-    size_t n = 0;
+    size_t   n      = 0;
+    uint64_t number = r->has_number ? r->number : id;
+    if (number < job->next_number || number >= INT64_MAX) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "request number %llu, expected %llu or more: numbers ascend",
+                       (unsigned long long)number, (unsigned long long)job->next_number);
+    }
     if (!tw_size_add(r->n_prompt, r->n_stop_token_ids, &n)) {
         return tw_fail(err, TRAWL_ERR_NOMEM, "a prompt of %zu tokens", r->n_prompt);
     }
@@ -292,6 +297,7 @@ static trawl_status make_request(const trawl_job *job, const struct trawl_reques
     TW_TRY(tw_strdup(r->task_id == NULL ? "" : r->task_id, &q->task_id, err));
     TW_TRY(tw_alloc(job->n_sites, sizeof *q->rows, &q->rows, err));
     TW_TRY(tw_alloc(job->n_sites, sizeof *q->row_capacity, &q->row_capacity, err));
+    q->number      = number;
     q->sample_idx  = r->sample_idx;
     q->prompt_hash = tw_hash64(q->ids, n * sizeof *q->ids);
     q->engine      = (struct tw_request){
@@ -304,7 +310,7 @@ static trawl_status make_request(const trawl_job *job, const struct trawl_reques
                             .top_p              = r->top_p,
                             .min_p              = r->min_p,
                             .repetition_penalty = r->repetition_penalty,
-                            .seed               = seed_of(job, r, id)},
+                            .seed               = seed_of(job, r, number)},
              .stop       = q->ids + r->n_prompt,
              .n_stop     = r->n_stop_token_ids,
              .ignore_eos = r->ignore_eos,
@@ -312,9 +318,10 @@ static trawl_status make_request(const trawl_job *job, const struct trawl_reques
              .logits     = r->want_logits && job->config.on_logits != NULL,
     };
     if (id < job->n_journal) {
-        if (job->committed[id].prompt_hash != q->prompt_hash) {
-            return tw_fail(err, TRAWL_ERR_EXISTS, "request %llu is not the one in the journal: its prompt differs",
-                           (unsigned long long)id);
+        const struct tw_job_outcome *known = &job->committed[id];
+        if (known->number != number || known->prompt_hash != q->prompt_hash) {
+            return tw_fail(err, TRAWL_ERR_EXISTS, "request %llu is not the one in the journal: its %s differs",
+                           (unsigned long long)number, known->number != number ? "number" : "prompt");
         }
         q->outcome         = job->committed[id];
         job->committed[id] = (struct tw_job_outcome){0};
@@ -340,6 +347,7 @@ trawl_status trawl_job_submit(trawl_job *job, const struct trawl_request *reques
         status = tw_grow(&job->requests, &job->capacity, job->n_submitted + 1, sizeof(void *), err);
     }
     if (status == TRAWL_OK) {
+        job->next_number                  = q->number + 1;
         job->requests[job->n_submitted++] = q;
         (void)pthread_cond_broadcast(&job->changed);
     }

@@ -23,10 +23,12 @@ struct tw_job_outcome {
     size_t   n_tokens;
     char    *error; /* owned */
     uint64_t prompt_hash;
+    uint64_t number; /* as read back from the journal */
 };
 
 struct tw_job_request {
-    struct tw_request     engine;  /* prompt and stop point into `ids` */
+    struct tw_request     engine;  /* prompt and stop point into `ids`; its id is the place in this job */
+    uint64_t              number;  /* in the files */
     int32_t              *ids;     /* owned: prompt, then stop ids */
     char                 *task_id; /* owned */
     int64_t               sample_idx;
@@ -68,7 +70,10 @@ struct trawl_job {
     struct tw_store       *store;
     struct tw_job_outcome *committed; /* [n_journal] read back from the journal */
     size_t                 n_journal, committed_capacity;
-    uint64_t               group_first; /* first request of the group being made */
+    uint64_t               group_first;  /* number of the first request of the group being made */
+    uint64_t               next_number;  /* the least that the next request to be submitted can have */
+    uint64_t               recorded_end; /* after the number of the last request that was recorded */
+    size_t                 n_recorded;   /* in the group being made */
     bool                   ended;
     struct tw_str          line;
 };

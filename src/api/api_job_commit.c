@@ -28,7 +28,8 @@ static trawl_status read_floats(const json_t *j, const char *key, float *to, siz
     return TRAWL_OK;
 }
 
-static trawl_status parse_outcome(const json_t *j, uint64_t id, struct tw_job_outcome *o, struct trawl_error *err)
+/* `least`: the smallest number that the record can have. */
+static trawl_status parse_outcome(const json_t *j, uint64_t least, struct tw_job_outcome *o, struct trawl_error *err)
 {
     const char *finish = "", *error = NULL, *hash = "0";
     int64_t     found  = -1;
@@ -38,17 +39,19 @@ static trawl_status parse_outcome(const json_t *j, uint64_t id, struct tw_job_ou
     TW_TRY(tw_json_get_string(j, "error", "journal record", &error, err));
     TW_TRY(tw_json_get_string(j, "prompt_hash", "journal record", &hash, err));
     TW_TRY(tw_json_get_array(j, "tokens", "journal record", &tokens, err));
-    if (found < 0 || (uint64_t)found != id) {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record of request %lld stands where request %llu is expected",
-                       (long long)found, (unsigned long long)id);
+    if (found < 0 || (uint64_t)found < least) {
+        return tw_fail(err, TRAWL_ERR_FORMAT,
+                       "journal record of request %lld stands where one from %llu on is expected", (long long)found,
+                       (unsigned long long)least);
     }
     size_t known = sizeof finish_names / sizeof finish_names[0], f = 0;
     while (f < known && strcmp(finish, finish_names[f]) != 0) {
         f++;
     }
     if (f == known || sscanf(hash, "%16llx", (unsigned long long *)&o->prompt_hash) != 1) {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record of request %llu is damaged", (unsigned long long)id);
+        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record of request %llu is damaged", (unsigned long long)found);
     }
+    o->number   = (uint64_t)found;
     o->finish   = (enum trawl_finish_reason)f;
     o->n_tokens = json_array_size(tokens);
     TW_TRY(tw_alloc(o->n_tokens, sizeof *o->tokens, &o->tokens, err));
@@ -72,7 +75,8 @@ static trawl_status read_record(void *user, uint64_t group, const char *text, si
                                   sizeof *job->committed, err);
     if (status == TRAWL_OK) {
         job->committed[job->n_journal] = (struct tw_job_outcome){0};
-        status = parse_outcome(j, job->n_journal, &job->committed[job->n_journal], err);
+        uint64_t least = job->n_journal == 0 ? 0 : job->committed[job->n_journal - 1].number + 1;
+        status         = parse_outcome(j, least, &job->committed[job->n_journal], err);
         job->n_journal++;
     }
     json_decref(j);
@@ -196,7 +200,7 @@ static trawl_status add_record(trawl_job *job, const struct tw_job_request *q, s
     tw_json_writer_init(&w, &job->line, 0);
     tw_json_begin_object(&w);
     tw_json_key(&w, "id");
-    tw_json_int(&w, (int64_t)q->engine.id);
+    tw_json_int(&w, (int64_t)q->number);
     tw_json_key(&w, "prompt_hash");
     tw_json_string(&w, hash);
     tw_json_key(&w, "finish_reason");
@@ -236,7 +240,7 @@ static trawl_status store_rows(trawl_job *job, const struct tw_job_request *q, s
         token[i]     = i < n_prompt ? q->engine.prompt[i] : q->outcome.tokens[i - n_prompt];
     }
     if (status == TRAWL_OK) {
-        struct tw_store_request r = {.id           = q->engine.id,
+        struct tw_store_request r = {.id           = q->number,
                                      .task_id      = q->task_id,
                                      .sample_idx   = q->sample_idx,
                                      .n_rows       = n,
@@ -255,14 +259,16 @@ static trawl_status store_rows(trawl_job *job, const struct tw_job_request *q, s
     return status;
 }
 
-static trawl_status commit(trawl_job *job, uint64_t end, struct trawl_error *err)
+static trawl_status commit(trawl_job *job, struct trawl_error *err)
 {
+    uint64_t end = job->recorded_end;
     if (job->store != NULL) {
         TW_TRY(tw_store_commit(job->store, job->group_first, end, err));
     }
     TW_TRY(tw_journal_commit(job->journal, job->group_first, end, err));
     job->group_first = end;
-    atomic_store(&job->n_committed, end);
+    atomic_fetch_add(&job->n_committed, job->n_recorded);
+    job->n_recorded = 0;
     return TRAWL_OK;
 }
 
@@ -275,8 +281,9 @@ trawl_status tw_job_record(trawl_job *job, const struct tw_job_request *q, struc
         TW_TRY(store_rows(job, q, err));
     }
     TW_TRY(add_record(job, q, err));
-    uint64_t end = q->engine.id + 1;
-    return end % job->config.commit_every == 0 ? commit(job, end, err) : TRAWL_OK;
+    job->recorded_end = q->number + 1;
+    job->n_recorded++;
+    return (q->engine.id + 1) % job->config.commit_every == 0 ? commit(job, err) : TRAWL_OK;
 }
 
 trawl_status tw_job_finish_files(trawl_job *job, struct trawl_error *err)
@@ -288,8 +295,8 @@ trawl_status tw_job_finish_files(trawl_job *job, struct trawl_error *err)
         return tw_fail(err, TRAWL_ERR_EXISTS, "the journal has %zu requests, the job only %zu", job->n_journal,
                        job->next_result);
     }
-    if (job->group_first < job->next_result) {
-        TW_TRY(commit(job, job->next_result, err));
+    if (job->n_recorded > 0) {
+        TW_TRY(commit(job, err));
     }
     return job->store == NULL ? TRAWL_OK : tw_store_finish(job->store, err);
 }

@@ -28,7 +28,7 @@ struct tw_limits_probe {
     size_t streams;
     size_t at, part; /* what of each thread's share this trial reads */
     _Atomic uint64_t sink;
-    double *flops; /* [n_threads * 8] done in a trial, a cache line each */
+    double *rates; /* [n_threads * 8] best flops per second of a thread, a cache line each */
 };
 
 /* ---- loops in plain C ---- */
@@ -107,24 +107,11 @@ static void trial(void *arg, int thread, int n_threads)
         return;
     }
     double (*loop)(double, float *) = p->kind == FMA ? p->loops.fma : p->loops.dot;
-    p->flops[thread * 8]            = loop(trial_flops, &result);
+    uint64_t begin                  = tw_clock_ns();
+    double done                     = loop(trial_flops, &result);
+    double rate                     = done / ((double)(tw_clock_ns() - begin) * 1e-9);
+    p->rates[thread * 8]            = fmax(p->rates[thread * 8], rate);
     (void)atomic_fetch_xor_explicit(&p->sink, result > 1e30f, memory_order_relaxed);
-}
-
-/* One trial; what was done per second. */
-static double rate_of_trial(struct tw_limits_probe *p)
-{
-    int n          = tw_team_size(p->team);
-    uint64_t begin = tw_clock_ns();
-    tw_team_run(p->team, trial, p);
-    double seconds = (double)(tw_clock_ns() - begin) * 1e-9, done = 0;
-    if (p->kind == READ) {
-        done = (double)p->part * n;
-    }
-    for (int i = 0; p->kind != READ && i < n; i++) {
-        done += p->flops[i * 8];
-    }
-    return done / seconds;
 }
 
 /* Each thread walks through its share in pieces; the next trial takes the next piece, so that a piece is
@@ -139,28 +126,46 @@ static void next_piece(struct tw_limits_probe *p)
     }
 }
 
-static double best_rate(struct tw_limits_probe *p, enum kind kind, double seconds)
+/* Memory is shared: the threads must read at the same time, so the clock runs around all of them. */
+static double best_read(struct tw_limits_probe *p, double seconds)
 {
     double best   = 0;
     uint64_t stop = tw_clock_ns() + (uint64_t)(seconds * 1e9);
-    p->kind       = kind;
+    p->kind       = READ;
     do {
-        double rate = rate_of_trial(p);
-        best        = rate > best ? rate : best;
-        if (kind == READ) {
-            next_piece(p);
-        }
+        uint64_t begin = tw_clock_ns();
+        tw_team_run(p->team, trial, p);
+        best = fmax(best, (double)p->part * tw_team_size(p->team) / ((double)(tw_clock_ns() - begin) * 1e-9));
+        next_piece(p);
     } while (tw_clock_ns() < stop);
     return best;
+}
+
+/* Registers are not: every thread has its own clock, and its best trial may come at another time than the
+ * others' when the machine has more work than cores. */
+static double best_compute(struct tw_limits_probe *p, enum kind kind, double seconds)
+{
+    int n         = tw_team_size(p->team);
+    double sum    = 0;
+    uint64_t stop = tw_clock_ns() + (uint64_t)(seconds * 1e9);
+    p->kind       = kind;
+    memset(p->rates, 0, (size_t)n * 8 * sizeof *p->rates);
+    do {
+        tw_team_run(p->team, trial, p);
+    } while (tw_clock_ns() < stop);
+    for (int i = 0; i < n; i++) {
+        sum += p->rates[i * 8];
+    }
+    return sum;
 }
 
 void tw_limits_measure(struct tw_limits_probe *p, double seconds, struct tw_limits *limits)
 {
     double share       = seconds / (p->loops.dot == NULL ? KINDS - 1 : KINDS);
-    limits->read_bytes = fmax(limits->read_bytes, best_rate(p, READ, share));
-    limits->fma_flops  = fmax(limits->fma_flops, best_rate(p, FMA, share));
+    limits->read_bytes = fmax(limits->read_bytes, best_read(p, share));
+    limits->fma_flops  = fmax(limits->fma_flops, best_compute(p, FMA, share));
     if (p->loops.dot != NULL) {
-        limits->dot_flops = fmax(limits->dot_flops, best_rate(p, DOT, share));
+        limits->dot_flops = fmax(limits->dot_flops, best_compute(p, DOT, share));
     }
 }
 
@@ -188,7 +193,7 @@ trawl_status tw_limits_probe_new(struct tw_limits_probe **out, const char *isa, 
     fill_loops(&p->loops, level);
     p->bytes            = ((bytes == 0 ? (size_t)BUFFER_BYTES : bytes) + grain - 1) / grain * grain;
     p->streams          = 1;
-    trawl_status status = tw_alloc((size_t)n_threads * 8, sizeof *p->flops, &p->flops, err);
+    trawl_status status = tw_alloc((size_t)n_threads * 8, sizeof *p->rates, &p->rates, err);
     if (status == TRAWL_OK) {
         status = tw_big_alloc(p->bytes, &p->buffer, err);
     }
@@ -216,6 +221,6 @@ void tw_limits_probe_free(struct tw_limits_probe *p)
     }
     tw_team_free(p->team);
     tw_big_free(p->buffer, p->buffer == NULL ? 0 : p->bytes);
-    tw_free(p->flops);
+    tw_free(p->rates);
     tw_free(p);
 }

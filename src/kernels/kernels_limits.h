@@ -10,7 +10,7 @@
 #include "base/error.h"
 
 /* Per second, all threads together; each the best of many trials, because other work on the machine only
- * ever takes away. */
+ * ever takes away. Reading is timed over all threads, arithmetic by each thread for itself and summed. */
 struct tw_limits {
     double read_bytes; /* of memory, read once in ascending order from a buffer far larger than the caches */
     double fma_flops;  /* f32; a multiply-add counts two */

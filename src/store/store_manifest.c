@@ -28,6 +28,10 @@ trawl_status tw_manifest_add(struct tw_journal *manifest, const struct tw_manife
         tw_json_int(&w, (int64_t)record->end);
         tw_json_key(&w, "requests");
         tw_json_int(&w, (int64_t)record->requests);
+        if (record->numbers != NULL) {
+            tw_json_key(&w, "numbers");
+            tw_json_string(&w, record->numbers);
+        }
         tw_json_key(&w, "rows");
         tw_json_int(&w, (int64_t)record->rows);
     }
@@ -100,6 +104,7 @@ static trawl_status parse_record(const json_t *object, const char *what, struct 
         TW_TRY(get_count(object, "end", what, &r->end, err));
         TW_TRY(get_count(object, "requests", what, &r->requests, err));
         TW_TRY(get_count(object, "rows", what, &r->rows, err));
+        TW_TRY(tw_json_get_string(object, "numbers", what, &r->numbers, err));
     }
     return TRAWL_OK;
 }

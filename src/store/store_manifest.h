@@ -11,7 +11,7 @@
 #include "store/store_journal.h"
 
 /* {"file": "layer_10_batch_000001.pkl", "site": "blocks.10.hook_resid_post", "chunk": 1, "first": 0,
- *  "end": 8, "requests": 8, "rows": 4096, "bytes": 14686211, "xxh3": "<hex>"}
+ *  "end": 8, "requests": 7, "numbers": "0-2,4-7", "rows": 4096, "bytes": 14686211, "xxh3": "<hex>"}
  * {"file": "statistics.safetensors", "bytes": 7360, "xxh3": "<hex>"} */
 struct tw_manifest_record {
     const char *file;
@@ -20,6 +20,7 @@ struct tw_manifest_record {
     uint64_t first; /* requests first..end-1 have their rows here, as far as they have any */
     uint64_t end;
     uint64_t requests; /* with rows here */
+    const char *numbers; /* of these, "0-2,5,7-9", where they are not all from first to end; else NULL */
     uint64_t rows;
     uint64_t bytes;
     uint64_t xxh3;

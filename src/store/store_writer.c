@@ -16,6 +16,7 @@ trawl_status tw_writer_init(struct tw_writer *w, const struct tw_layout *layout,
     *w =
         (struct tw_writer){.layout = layout, .manifest = manifest, .stats = *stats, .next_chunk = next_chunk};
     *stats              = (struct tw_stats){0};
+    tw_str_init(&w->chunk_numbers, 0);
     trawl_status status = tw_alloc(layout->n_sites, sizeof *w->chunks, &w->chunks, err);
     for (size_t i = 0; status == TRAWL_OK && i < layout->n_sites; i++) {
         tw_chunk_init(&w->chunks[i], layout, i);
@@ -43,6 +44,7 @@ void tw_writer_release(struct tw_writer *w)
     }
     tw_free(w->chunks);
     tw_columns_release(&w->columns);
+    tw_str_release(&w->chunk_numbers);
     tw_stats_release(&w->stats);
     tw_free(w->rows);
     tw_free(w->stored);
@@ -62,8 +64,18 @@ static trawl_status open_chunks(struct tw_writer *w, uint64_t first, struct traw
     w->chunk_open     = true;
     w->chunk_first    = first;
     w->chunk_requests = 0;
+    w->stretch_first  = first;
     w->columns.n_rows = 0;
+    tw_str_reset(&w->chunk_numbers);
     return TRAWL_OK;
+}
+
+/* The last stretch of request numbers, as text behind the others. */
+static trawl_status put_stretch(struct tw_writer *w, struct trawl_error *err)
+{
+    unsigned long long first = w->stretch_first, last = w->chunk_end - 1;
+    return first == last ? tw_str_printf(&w->chunk_numbers, err, "%llu", first)
+                         : tw_str_printf(&w->chunk_numbers, err, "%llu-%llu", first, last);
 }
 
 trawl_status tw_writer_begin(struct tw_writer *w, uint64_t id, const char *task_id, int64_t sample_idx,
@@ -71,6 +83,11 @@ trawl_status tw_writer_begin(struct tw_writer *w, uint64_t id, const char *task_
 {
     if (!w->chunk_open) {
         TW_TRY(open_chunks(w, id, err));
+    }
+    if (w->chunk_requests > 0 && id != w->chunk_end) {
+        TW_TRY(put_stretch(w, err));
+        TW_TRY(tw_str_putc(&w->chunk_numbers, ',', err));
+        w->stretch_first = id;
     }
     w->chunk_end    = id + 1;
     w->request_rows = n_rows;
@@ -117,6 +134,10 @@ trawl_status tw_writer_rows(struct tw_writer *w, size_t site, size_t n, struct t
 
 static trawl_status close_chunks(struct tw_writer *w, struct trawl_error *err)
 {
+    bool gaps = w->chunk_requests < w->chunk_end - w->chunk_first;
+    if (gaps) {
+        TW_TRY(put_stretch(w, err));
+    }
     for (size_t i = 0; i < w->layout->n_sites; i++) {
         struct tw_chunk *chunk           = &w->chunks[i];
         struct tw_manifest_record record = {.site     = w->layout->sites[i].name,
@@ -124,6 +145,7 @@ static trawl_status close_chunks(struct tw_writer *w, struct trawl_error *err)
                                             .first    = w->chunk_first,
                                             .end      = w->chunk_end,
                                             .requests = w->chunk_requests,
+                                            .numbers  = gaps ? tw_str_text(&w->chunk_numbers) : NULL,
                                             .rows     = w->columns.n_rows};
         TW_TRY(tw_chunk_close(chunk, &w->columns, tw_journal_run_hash(w->manifest), &record.bytes,
                               &record.xxh3, err));

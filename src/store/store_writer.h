@@ -28,6 +28,8 @@ struct tw_writer {
     uint64_t chunk_first; /* id of the first request in the open chunk, and so on */
     uint64_t chunk_end;
     uint64_t chunk_requests;
+    struct tw_str chunk_numbers; /* of its requests but the last stretch: "0-2,5," */
+    uint64_t stretch_first;      /* the last stretch: from here to chunk_end */
     size_t request_rows;      /* of the request that has begun */
     uint64_t metadata_groups; /* groups when metadata.json was last written */
     float *rows;              /* [TW_WRITER_ROWS, max width]: as they come */

@@ -10,10 +10,10 @@ enum { PROMPT = 64, VOCAB = 131 };
 
 trawl_engine *api_engine(const char *dir, int data, int model)
 {
-    struct trawl_error         err;
+    struct trawl_error err;
     struct trawl_engine_config c;
-    trawl_engine              *engine = NULL;
-    char                       path[1024];
+    trawl_engine *engine = NULL;
+    char path[1024];
     (void)snprintf(path, sizeof path, "%s/model", dir);
     if (!tw_path_exists(path)) {
         struct tiny_model m = tiny_model_default();
@@ -32,10 +32,10 @@ trawl_engine *api_engine(const char *dir, int data, int model)
 /* The same ids for every request: prompts differ in where they begin. */
 static const int32_t *ids(void)
 {
-    static const int32_t list[PROMPT] = {
-        5,  99, 3,   17, 42, 8,  120, 64, 77, 31, 2,  90, 15, 61, 113, 28, 49, 6,   70, 11, 83, 36,
-        52, 19, 101, 4,  66, 25, 38,  97, 13, 58, 74, 22, 87, 45, 9,   33, 80, 110, 1,  68, 54, 29,
-        93, 14, 40,  73, 7,  60, 116, 35, 21, 88, 47, 10, 62, 79, 26,  95, 16, 51,  85, 30};
+    static const int32_t list[PROMPT] = {5,  99, 3,   17, 42, 8,  120, 64,  77,  31, 2,  90, 15, 61, 113, 28,
+                                         49, 6,  70,  11, 83, 36, 52,  19,  101, 4,  66, 25, 38, 97, 13,  58,
+                                         74, 22, 87,  45, 9,  33, 80,  110, 1,   68, 54, 29, 93, 14, 40,  73,
+                                         7,  60, 116, 35, 21, 88, 47,  10,  62,  79, 26, 95, 16, 51, 85,  30};
     return list;
 }
 
@@ -69,9 +69,9 @@ void api_submit(trawl_job *job)
 
 void api_take(trawl_job *job, size_t i, struct api_result *result)
 {
-    struct trawl_error  err;
+    struct trawl_error err;
     struct trawl_result r;
-    bool                more = false;
+    bool more = false;
     assert_ok(trawl_job_next(job, &r, &more, &err));
     assert_true(more);
     assert_int_equal(r.request, i);
@@ -91,10 +91,10 @@ void api_take(trawl_job *job, size_t i, struct api_result *result)
 
 void api_run(trawl_engine *engine, const struct trawl_job_config *config, struct api_result *results)
 {
-    struct trawl_error  err;
+    struct trawl_error err;
     struct trawl_result r;
-    trawl_job          *job  = NULL;
-    bool                more = true;
+    trawl_job *job = NULL;
+    bool more      = true;
     assert_ok(trawl_job_open(engine, config, &job, &err));
     api_submit(job);
     for (size_t i = 0; i < API_REQUESTS; i++) {
@@ -128,16 +128,16 @@ void api_assert_same(const struct api_result *a, const struct api_result *b, siz
 static size_t compare_below(const char *a, const char *b, bool only_count)
 {
     struct trawl_error err;
-    DIR               *dir   = opendir(a);
-    size_t             count = 0;
+    DIR *dir     = opendir(a);
+    size_t count = 0;
     if (dir == NULL) {
         fail_msg("%s cannot be read", a);
         return 0;
     }
     for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
-        char        x[2048], y[2048], *left = NULL, *right = NULL;
+        char x[2048], y[2048], *left = NULL, *right = NULL;
         struct stat st;
-        size_t      n_left = 0, n_right = 0;
+        size_t n_left = 0, n_right = 0;
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) {
             continue;
         }

@@ -11,12 +11,12 @@ enum { API_REQUESTS = 11, API_ERROR = 4, API_TOKENS = 32 };
 
 struct api_result {
     enum trawl_finish_reason finish;
-    size_t                   n_tokens, n_prompt;
-    int32_t                  tokens[API_TOKENS];
-    float                    logprobs[API_TOKENS], entropies[API_TOKENS], varentropies[API_TOKENS];
-    double                   cumulative_logprob;
-    char                     error[256];
-    bool                     from_journal;
+    size_t n_tokens, n_prompt;
+    int32_t tokens[API_TOKENS];
+    float logprobs[API_TOKENS], entropies[API_TOKENS], varentropies[API_TOKENS];
+    double cumulative_logprob;
+    char error[256];
+    bool from_journal;
 };
 
 /* The model is written to `dir`/model when it is not there. */

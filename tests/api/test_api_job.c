@@ -12,7 +12,7 @@ struct finished_tokens {
 static bool count_tokens(void *user, uint64_t request, int32_t token, float logprob)
 {
     struct finished_tokens *f = user;
-    struct trawl_request    r;
+    struct trawl_request r;
     (void)token;
     (void)logprob;
     api_request(&r, request);
@@ -24,12 +24,12 @@ static bool count_tokens(void *user, uint64_t request, int32_t token, float logp
 
 static void test_results_come_in_order_whatever_finishes_first(void **state)
 {
-    struct scratch         *s      = *state;
-    trawl_engine           *engine = api_engine(s->dir, 1, 1);
+    struct scratch *s    = *state;
+    trawl_engine *engine = api_engine(s->dir, 1, 1);
     struct trawl_job_config config;
-    struct finished_tokens  f = {.n_done = 0};
-    struct api_result       got[API_REQUESTS], again[API_REQUESTS];
-    bool                    disorder = false;
+    struct finished_tokens f = {.n_done = 0};
+    struct api_result got[API_REQUESTS], again[API_REQUESTS];
+    bool disorder = false;
     trawl_job_config_init(&config);
     config.user     = &f;
     config.on_token = count_tokens;
@@ -67,13 +67,13 @@ static void test_results_come_in_order_whatever_finishes_first(void **state)
 
 static void test_requests_may_come_while_results_are_taken(void **state)
 {
-    struct scratch         *s      = *state;
-    trawl_engine           *engine = api_engine(s->dir, 2, 1);
+    struct scratch *s    = *state;
+    trawl_engine *engine = api_engine(s->dir, 2, 1);
     struct trawl_job_config config;
-    struct trawl_error      err;
-    struct api_result       want[API_REQUESTS], got[API_REQUESTS];
-    struct trawl_job_stats  stats;
-    trawl_job              *job = NULL;
+    struct trawl_error err;
+    struct api_result want[API_REQUESTS], got[API_REQUESTS];
+    struct trawl_job_stats stats;
+    trawl_job *job = NULL;
     trawl_job_config_init(&config);
     api_run(engine, &config, want);
     assert_ok(trawl_job_open(engine, &config, &job, &err));
@@ -107,17 +107,18 @@ static void test_requests_may_come_while_results_are_taken(void **state)
 
 static void test_seeds_come_from_the_run_and_the_number(void **state)
 {
-    struct scratch         *s      = *state;
-    trawl_engine           *engine = api_engine(s->dir, 1, 1);
+    struct scratch *s    = *state;
+    trawl_engine *engine = api_engine(s->dir, 1, 1);
     struct trawl_job_config config;
-    struct api_result       a[API_REQUESTS], b[API_REQUESTS];
+    struct api_result a[API_REQUESTS], b[API_REQUESTS];
     trawl_job_config_init(&config);
     api_run(engine, &config, a);
     config.random_seed = 1;
     api_run(engine, &config, b);
-    assert_memory_not_equal(a[10].tokens, b[10].tokens, sizeof a[10].tokens); /* drawn with a seed of the run's */
-    api_assert_same(a + 7, b + 7, 1);                                         /* with its own */
-    api_assert_same(a + 8, b + 8, 1);                                         /* greedy */
+    assert_memory_not_equal(a[10].tokens, b[10].tokens,
+                            sizeof a[10].tokens); /* drawn with a seed of the run's */
+    api_assert_same(a + 7, b + 7, 1);             /* with its own */
+    api_assert_same(a + 8, b + 8, 1);             /* greedy */
     trawl_engine_close(&engine);
 }
 
@@ -133,11 +134,11 @@ static bool stop_third_after_two(void *user, uint64_t request, int32_t token, fl
 
 static void test_on_token_may_end_an_answer(void **state)
 {
-    struct scratch         *s      = *state;
-    trawl_engine           *engine = api_engine(s->dir, 1, 1);
+    struct scratch *s    = *state;
+    trawl_engine *engine = api_engine(s->dir, 1, 1);
     struct trawl_job_config config;
-    struct api_result       got[API_REQUESTS];
-    size_t                  n = 0;
+    struct api_result got[API_REQUESTS];
+    size_t n = 0;
     trawl_job_config_init(&config);
     config.user     = &n;
     config.on_token = stop_third_after_two;
@@ -152,8 +153,8 @@ struct counted_rows {
     size_t fail_at, n;
 };
 
-static trawl_status count_rows(void *user, uint64_t request, size_t site, size_t position, const float *rows, size_t n,
-                               size_t width, struct trawl_error *err)
+static trawl_status count_rows(void *user, uint64_t request, size_t site, size_t position, const float *rows,
+                               size_t n, size_t width, struct trawl_error *err)
 {
     struct counted_rows *c = user;
     (void)rows;
@@ -180,13 +181,13 @@ static trawl_status count_logits(void *user, uint64_t request, size_t position, 
 static void test_rows_and_logits_of_every_position(void **state)
 {
     static const char *const sites[] = {"layer_*", "blocks.[1].attn.hook_k", "layer_0"};
-    struct scratch          *s       = *state;
-    trawl_engine            *engine  = api_engine(s->dir, 1, 2);
-    struct trawl_job_config  config;
-    struct trawl_error       err;
-    struct counted_rows      c   = {.fail_at = 0};
-    trawl_job               *job = NULL;
-    size_t                   width;
+    struct scratch *s                = *state;
+    trawl_engine *engine             = api_engine(s->dir, 1, 2);
+    struct trawl_job_config config;
+    struct trawl_error err;
+    struct counted_rows c = {.fail_at = 0};
+    trawl_job *job        = NULL;
+    size_t width;
     trawl_job_config_init(&config);
     config.capture.sites   = sites;
     config.capture.n_sites = 3;
@@ -220,8 +221,8 @@ static void test_rows_and_logits_of_every_position(void **state)
 
     /* a failure of the callback is the job's, in its own words */
     struct trawl_result r;
-    bool                more = true;
-    c                        = (struct counted_rows){.fail_at = 9};
+    bool more = true;
+    c         = (struct counted_rows){.fail_at = 9};
     assert_ok(trawl_job_open(engine, &config, &job, &err));
     api_submit(job);
     trawl_status status = TRAWL_OK;
@@ -244,20 +245,21 @@ static bool never(void *user, trawl_job *job)
 
 static void test_on_tick_cancels(void **state)
 {
-    struct scratch         *s      = *state;
-    trawl_engine           *engine = api_engine(s->dir, 2, 1);
+    struct scratch *s    = *state;
+    trawl_engine *engine = api_engine(s->dir, 2, 1);
     struct trawl_job_config config;
-    struct trawl_error      err;
-    struct trawl_result     r;
-    struct api_result       got[API_REQUESTS];
-    trawl_job              *job   = NULL;
-    bool                    more  = true;
-    size_t                  ticks = 0;
+    struct trawl_error err;
+    struct trawl_result r;
+    struct api_result got[API_REQUESTS];
+    trawl_job *job = NULL;
+    bool more      = true;
+    size_t ticks   = 0;
     trawl_job_config_init(&config);
     config.user    = &ticks;
     config.on_tick = never;
     assert_ok(trawl_job_open(engine, &config, &job, &err));
-    assert_refused(trawl_job_next(job, &r, &more, &err), TRAWL_ERR_CANCELLED, "stopped on request"); /* waits for input */
+    assert_refused(trawl_job_next(job, &r, &more, &err), TRAWL_ERR_CANCELLED,
+                   "stopped on request"); /* waits for input */
     assert_false(more);
     assert_int_equal(ticks, 1);
     trawl_job_close(&job);
@@ -270,14 +272,14 @@ static void test_on_tick_cancels(void **state)
 
 static void test_misuse_is_refused_by_name(void **state)
 {
-    static const char *const   nowhere[] = {"blocks.7.hook_resid_post"};
-    struct scratch            *s         = *state;
-    trawl_engine              *engine    = api_engine(s->dir, 1, 1), *none = NULL;
+    static const char *const nowhere[] = {"blocks.7.hook_resid_post"};
+    struct scratch *s                  = *state;
+    trawl_engine *engine = api_engine(s->dir, 1, 1), *none = NULL;
     struct trawl_engine_config e;
-    struct trawl_job_config    config;
-    struct trawl_request       r;
-    struct trawl_error         err;
-    trawl_job                 *job = NULL, *second = NULL;
+    struct trawl_job_config config;
+    struct trawl_request r;
+    struct trawl_error err;
+    trawl_job *job = NULL, *second = NULL;
     trawl_engine_config_init(&e);
     assert_refused(trawl_engine_open(&e, &none, &err), TRAWL_ERR_INVALID, "no model_path given");
     e.model_path = "x";
@@ -290,7 +292,8 @@ static void test_misuse_is_refused_by_name(void **state)
 
     trawl_job_config_init(&config);
     config.size++;
-    assert_refused(trawl_job_open(engine, &config, &job, &err), TRAWL_ERR_INVALID, "struct trawl_job_config has size");
+    assert_refused(trawl_job_open(engine, &config, &job, &err), TRAWL_ERR_INVALID,
+                   "struct trawl_job_config has size");
     config.size--;
     config.capture.sites   = nowhere;
     config.capture.n_sites = 1;
@@ -307,7 +310,8 @@ static void test_misuse_is_refused_by_name(void **state)
                    "the engine has an open job already");
     api_request(&r, 0);
     r.size = 1;
-    assert_refused(trawl_job_submit(job, &r, &err), TRAWL_ERR_INVALID, "struct trawl_request has size 1, expected");
+    assert_refused(trawl_job_submit(job, &r, &err), TRAWL_ERR_INVALID,
+                   "struct trawl_request has size 1, expected");
     api_submit(job);
     api_request(&r, 0);
     assert_refused(trawl_job_submit(job, &r, &err), TRAWL_ERR_INVALID, "the job's input has ended");
@@ -319,15 +323,17 @@ static void test_misuse_is_refused_by_name(void **state)
 
 static void test_the_engine_describes_itself(void **state)
 {
-    struct scratch         *s      = *state;
-    trawl_engine           *engine = api_engine(s->dir, 2, 2);
+    struct scratch *s    = *state;
+    trawl_engine *engine = api_engine(s->dir, 2, 2);
     struct trawl_model_info info;
-    struct trawl_error      err;
-    char                   *text = NULL;
+    struct trawl_error err;
+    char *text = NULL;
     trawl_engine_info(engine, &info);
     assert_string_equal(info.architecture, "Qwen2ForCausalLM");
-    assert_true(info.vocab_size == 131 && info.hidden_size == 48 && info.n_layers == 2 && info.context == 4096);
-    assert_true(info.n_heads == 6 && info.n_kv_heads == 2 && info.head_dim == 8 && info.intermediate_size == 72);
+    assert_true(info.vocab_size == 131 && info.hidden_size == 48 && info.n_layers == 2 &&
+                info.context == 4096);
+    assert_true(info.n_heads == 6 && info.n_kv_heads == 2 && info.head_dim == 8 &&
+                info.intermediate_size == 72);
     assert_true(info.mesh_data == 2 && info.mesh_model == 2 && info.threads == 1 && info.tree_leaves == 8);
     assert_true(info.dtype == TRAWL_DTYPE_BFLOAT16 && info.kv_dtype == TRAWL_DTYPE_BFLOAT16);
     assert_int_equal(strlen(info.fingerprint), 16);

@@ -14,10 +14,10 @@ struct paths {
 };
 
 /* Journal and store below `dir`, which is emptied unless `resume`. */
-static struct trawl_job_config config_in(const char *dir, struct paths *p, enum trawl_activations_format format,
-                                         bool resume)
+static struct trawl_job_config config_in(const char *dir, struct paths *p,
+                                         enum trawl_activations_format format, bool resume)
 {
-    struct trawl_error      err;
+    struct trawl_error err;
     struct trawl_job_config c;
     if (!resume) {
         api_clear(dir);
@@ -39,8 +39,8 @@ static struct trawl_job_config config_in(const char *dir, struct paths *p, enum 
 static void assert_store_is_sound(const char *dir, uint64_t least_files)
 {
     struct tw_store_check check;
-    struct tw_str         report;
-    struct trawl_error    err;
+    struct tw_str report;
+    struct trawl_error err;
     tw_str_init(&report, 0);
     assert_ok(tw_store_verify(dir, &check, &report, &err));
     if (check.problems != 0) {
@@ -53,10 +53,10 @@ static void assert_store_is_sound(const char *dir, uint64_t least_files)
 /* Take `n` results of a job and close it. */
 static void run_part(trawl_engine *engine, const struct trawl_job_config *config, size_t n)
 {
-    struct trawl_error     err;
+    struct trawl_error err;
     struct trawl_job_stats stats;
-    struct api_result      got;
-    trawl_job             *job = NULL;
+    struct api_result got;
+    trawl_job *job = NULL;
     assert_ok(trawl_job_open(engine, config, &job, &err));
     api_submit(job);
     for (size_t i = 0; i < n; i++) {
@@ -69,10 +69,10 @@ static void run_part(trawl_engine *engine, const struct trawl_job_config *config
 
 static void check_cuts(struct scratch *s, enum trawl_activations_format format, uint64_t least_files)
 {
-    trawl_engine           *engines[2] = {api_engine(s->dir, 1, 1), api_engine(s->dir, 2, 2)};
-    struct paths            p;
-    struct api_result       want[API_REQUESTS], got[API_REQUESTS];
-    char                    whole[512], cut[512];
+    trawl_engine *engines[2] = {api_engine(s->dir, 1, 1), api_engine(s->dir, 2, 2)};
+    struct paths p;
+    struct api_result want[API_REQUESTS], got[API_REQUESTS];
+    char whole[512], cut[512];
     (void)snprintf(whole, sizeof whole, "%s/whole", s->dir);
     (void)snprintf(cut, sizeof cut, "%s/cut", s->dir);
     struct trawl_job_config config = config_in(whole, &p, format, false);
@@ -112,11 +112,11 @@ static void test_every_cut_with_pickles(void **state)
 
 static void test_a_journal_alone(void **state)
 {
-    struct scratch         *s      = *state;
-    trawl_engine           *engine = api_engine(s->dir, 1, 1);
-    struct paths            p;
-    struct api_result       want[API_REQUESTS], got[API_REQUESTS];
-    char                    dir[512];
+    struct scratch *s    = *state;
+    trawl_engine *engine = api_engine(s->dir, 1, 1);
+    struct paths p;
+    struct api_result want[API_REQUESTS], got[API_REQUESTS];
+    char dir[512];
     (void)snprintf(dir, sizeof dir, "%s/run", s->dir);
     struct trawl_job_config config = config_in(dir, &p, TRAWL_FORMAT_SAFETENSORS, false);
     config.capture                 = (struct trawl_capture_config){0};
@@ -131,20 +131,20 @@ static void test_a_journal_alone(void **state)
 static void assert_not_opened(trawl_engine *engine, const struct trawl_job_config *config, const char *words)
 {
     struct trawl_error err;
-    trawl_job         *job = NULL;
+    trawl_job *job = NULL;
     assert_refused(trawl_job_open(engine, config, &job, &err), TRAWL_ERR_EXISTS, words);
     assert_null(job);
 }
 
 static void test_another_run_s_files_are_refused(void **state)
 {
-    struct scratch            *s      = *state;
-    trawl_engine              *engine = api_engine(s->dir, 1, 1), *other = NULL;
-    struct trawl_setting       setting = {"temperature", "0"};
+    struct scratch *s    = *state;
+    trawl_engine *engine = api_engine(s->dir, 1, 1), *other = NULL;
+    struct trawl_setting setting = {"temperature", "0"};
     struct trawl_engine_config e;
-    struct trawl_error         err;
-    struct paths               p;
-    char                       dir[512];
+    struct trawl_error err;
+    struct paths p;
+    char dir[512];
     (void)snprintf(dir, sizeof dir, "%s/run", s->dir);
     struct trawl_job_config config = config_in(dir, &p, TRAWL_FORMAT_SAFETENSORS, false), c;
     config.settings                = &setting;
@@ -163,8 +163,8 @@ static void test_another_run_s_files_are_refused(void **state)
     c              = config;
     c.commit_every = GROUP + 1;
     assert_not_opened(engine, &c, "commit_every");
-    c                  = config;
-    c.capture.n_sites  = 1;
+    c                 = config;
+    c.capture.n_sites = 1;
     assert_not_opened(engine, &c, "sites");
     c               = config;
     c.capture.dtype = TRAWL_DTYPE_FLOAT32;
@@ -194,16 +194,16 @@ static void test_another_run_s_files_are_refused(void **state)
 
 static void test_other_requests_are_refused(void **state)
 {
-    struct scratch      *s      = *state;
-    trawl_engine        *engine = api_engine(s->dir, 1, 1);
-    struct trawl_error   err;
+    struct scratch *s    = *state;
+    trawl_engine *engine = api_engine(s->dir, 1, 1);
+    struct trawl_error err;
     struct trawl_request r;
-    struct trawl_result  result;
-    struct api_result    got;
-    struct paths         p;
-    trawl_job           *job  = NULL;
-    bool                 more = false;
-    char                 dir[512];
+    struct trawl_result result;
+    struct api_result got;
+    struct paths p;
+    trawl_job *job = NULL;
+    bool more      = false;
+    char dir[512];
     (void)snprintf(dir, sizeof dir, "%s/run", s->dir);
     struct trawl_job_config config = config_in(dir, &p, TRAWL_FORMAT_SAFETENSORS, false);
     run_part(engine, &config, 7);
@@ -233,12 +233,12 @@ static void test_other_requests_are_refused(void **state)
 
 static void test_files_in_use_are_refused(void **state)
 {
-    struct scratch    *s      = *state;
-    trawl_engine      *engine = api_engine(s->dir, 1, 1), *other = api_engine(s->dir, 1, 1);
+    struct scratch *s    = *state;
+    trawl_engine *engine = api_engine(s->dir, 1, 1), *other = api_engine(s->dir, 1, 1);
     struct trawl_error err;
-    struct paths       p;
-    trawl_job         *job = NULL;
-    char               dir[512];
+    struct paths p;
+    trawl_job *job = NULL;
+    char dir[512];
     (void)snprintf(dir, sizeof dir, "%s/run", s->dir);
     struct trawl_job_config config = config_in(dir, &p, TRAWL_FORMAT_SAFETENSORS, false);
     assert_ok(trawl_job_open(engine, &config, &job, &err));
@@ -260,16 +260,16 @@ static bool cancel_at_once(void *user, trawl_job *job)
 
 static void test_a_cancelled_job_keeps_what_was_committed(void **state)
 {
-    struct scratch     *s      = *state;
-    trawl_engine       *engine = api_engine(s->dir, 1, 1);
-    struct trawl_error  err;
-    struct paths        p;
+    struct scratch *s    = *state;
+    trawl_engine *engine = api_engine(s->dir, 1, 1);
+    struct trawl_error err;
+    struct paths p;
     struct trawl_result r;
-    struct api_result   want[API_REQUESTS], got[API_REQUESTS];
-    trawl_job          *job    = NULL;
-    bool                more   = true;
-    trawl_status        status = TRAWL_OK;
-    char                whole[512], cut[512];
+    struct api_result want[API_REQUESTS], got[API_REQUESTS];
+    trawl_job *job      = NULL;
+    bool more           = true;
+    trawl_status status = TRAWL_OK;
+    char whole[512], cut[512];
     (void)snprintf(whole, sizeof whole, "%s/whole", s->dir);
     (void)snprintf(cut, sizeof cut, "%s/cut", s->dir);
     struct trawl_job_config config = config_in(whole, &p, TRAWL_FORMAT_PKL, false);
@@ -297,14 +297,14 @@ static void test_a_cancelled_job_keeps_what_was_committed(void **state)
 /* Values that JSON has no number for come back from the journal as they were. */
 static void test_results_that_are_not_numbers(void **state)
 {
-    struct scratch            *s = *state;
+    struct scratch *s = *state;
     struct trawl_engine_config e;
-    struct trawl_error         err;
-    struct paths               p;
-    struct api_result          want[API_REQUESTS], got[API_REQUESTS];
-    trawl_engine              *engine = api_engine(s->dir, 1, 1);
-    char                      *bytes  = NULL, dir[512];
-    size_t                     n      = 0;
+    struct trawl_error err;
+    struct paths p;
+    struct api_result want[API_REQUESTS], got[API_REQUESTS];
+    trawl_engine *engine = api_engine(s->dir, 1, 1);
+    char *bytes          = NULL, dir[512];
+    size_t n             = 0;
     trawl_engine_close(&engine);
     assert_ok(tw_file_read(scratch_path(s, "model/model.safetensors"), 1 << 24, &bytes, &n, &err));
     memset(bytes + n - 96, 0xFF, 96); /* the last tensor is the final norm */

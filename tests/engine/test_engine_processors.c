@@ -7,14 +7,14 @@
 #include "base/file.h"
 #include "base/thread.h"
 #include "formats/formats_safetensors.h"
-#include "json/json.h"
 #include "support/sample_fit.h"
+#include "json/json.h"
 
 enum { DRAWS = 1500, ENTRIES = 4 /* checked of every model: the whole list in turns */ };
 
 struct golden {
-    json_t                             *json;
-    struct tw_safetensors              *tensors;
+    json_t *json;
+    struct tw_safetensors *tensors;
     const struct tw_safetensors_tensor *logits, *probabilities; /* [rows, vocab], [entries, vocab] */
 };
 
@@ -47,19 +47,19 @@ static const struct tw_safetensors_tensor *find(const struct golden *g, const ch
 /* The penalty sees the ids of sequence 1 for row 0, of sequence 2 for the others. */
 static void check_entry(const struct golden *g, struct tw_sampler *s, size_t entry, const char *model)
 {
-    struct trawl_error      err;
+    struct trawl_error err;
     struct tw_sample_params p;
-    double                  probability[SAMPLE_FIT_VOCAB];
-    float                   row[SAMPLE_FIT_VOCAB], left[SAMPLE_FIT_VOCAB];
-    char                    what[160];
-    int64_t                 index = 0;
-    const json_t           *e     = json_array_get(json_object_get(g->json, "processors"), entry);
+    double probability[SAMPLE_FIT_VOCAB];
+    float row[SAMPLE_FIT_VOCAB], left[SAMPLE_FIT_VOCAB];
+    char what[160];
+    int64_t index   = 0;
+    const json_t *e = json_array_get(json_object_get(g->json, "processors"), entry);
     if (!read_settings(json_object_get(e, "settings"), &p)) {
         return;
     }
     assert_ok(tw_json_get_int(e, "row", "entry", &index, &err));
     const struct tw_safetensors_tensor *history = find(g, index == 0 ? "s1.input_ids" : "s2.input_ids");
-    size_t                              vocab   = g->logits->shape[1];
+    size_t vocab                                = g->logits->shape[1];
     memcpy(row, g->logits->data + (size_t)index * vocab * sizeof *row, vocab * sizeof *row);
     memcpy(left, g->probabilities->data + entry * vocab * sizeof *left, vocab * sizeof *left);
     for (size_t i = 0; i < vocab; i++) {
@@ -67,17 +67,17 @@ static void check_entry(const struct golden *g, struct tw_sampler *s, size_t ent
     }
     p.seed = entry;
     (void)snprintf(what, sizeof what, "%s, entry %zu", model, entry);
-    sample_assert_fits(s, row, &p, (const int32_t *)(const void *)history->data, history->shape[0], probability, DRAWS,
-                       what);
+    sample_assert_fits(s, row, &p, (const int32_t *)(const void *)history->data, history->shape[0],
+                       probability, DRAWS, what);
 }
 
 static void check_model(const char *folder, const char *model, size_t first)
 {
-    struct golden      g = {0};
-    struct tw_kernels  kernels;
-    struct tw_sampler  s;
+    struct golden g = {0};
+    struct tw_kernels kernels;
+    struct tw_sampler s;
     struct trawl_error err;
-    char               path[1024];
+    char path[1024];
     assert_ok(tw_kernels_init(&kernels, NULL, &err));
     (void)snprintf(path, sizeof path, "%s/%s/golden.json", folder, model);
     assert_ok(tw_json_parse_file(path, 0, &g.json, &err));
@@ -98,8 +98,8 @@ static void check_model(const char *folder, const char *model, size_t first)
 static void test_draws_follow_the_processors_of_hugging_face(void **state)
 {
     const char *goldens = getenv("TRAWL_GOLDENS");
-    char        folder[512], path[1024];
-    size_t      n = 0;
+    char folder[512], path[1024];
+    size_t n = 0;
     (void)state;
     if (goldens == NULL) {
         print_message("TRAWL_GOLDENS is not set\n");

@@ -10,7 +10,7 @@ static int32_t prompt[LONG]; /* ids that every model here has; filled by main, r
 /* Six query heads: a mesh of up to 1x4. */
 static struct tw_engine_config config_for(struct scratch *s, struct tw_mesh mesh)
 {
-    struct tiny_model       m = tiny_model_default();
+    struct tiny_model m = tiny_model_default();
     struct tw_engine_config c;
     tiny_model_write(scratch_path(s, "model"), &m);
     tw_engine_config_init(&c);
@@ -23,7 +23,7 @@ static struct tw_engine_config config_for(struct scratch *s, struct tw_mesh mesh
 static struct tw_engine *open_with(const struct tw_engine_config *c)
 {
     struct trawl_error err;
-    struct tw_engine  *e = NULL;
+    struct tw_engine *e = NULL;
     assert_ok(tw_engine_open(&e, c, &err));
     return e;
 }
@@ -45,9 +45,9 @@ static void test_requests_that_cannot_run(void **state)
 {
     for (size_t m = 0; m < 2; m++) {
         struct tw_engine_config c = config_for(*state, meshes[m]);
-        struct trawl_error      err;
-        struct harness          h;
-        static const int32_t    above[] = {1, 2, 131}, below[] = {-1};
+        struct trawl_error err;
+        struct harness h;
+        static const int32_t above[] = {1, 2, 131}, below[] = {-1};
         c.max_model_len     = 150;
         struct tw_engine *e = open_with(&c);
         harness_init(&h);
@@ -81,9 +81,9 @@ static void test_a_request_waits_for_pages_that_others_hold(void **state)
 {
     for (size_t m = 0; m < 2; m++) {
         struct tw_engine_config c = config_for(*state, meshes[m]);
-        struct trawl_error      err;
-        struct harness          wide, narrow;
-        struct tw_engine       *e = open_with(&c);
+        struct trawl_error err;
+        struct harness wide, narrow;
+        struct tw_engine *e = open_with(&c);
         harness_init(&wide);
         for (size_t i = 0; i < 8; i++) {
             (void)harness_add(&wide, prompt + i, 50 + i, 30 + i);
@@ -100,7 +100,8 @@ static void test_a_request_waits_for_pages_that_others_hold(void **state)
         harness_assert_equal(&wide, &narrow, e, NULL, 0);
         (void)harness_add(&narrow, prompt, 100, 100); /* and this one more than there are */
         assert_ok(harness_run(&narrow, e, NULL, 0, &err));
-        assert_says(&narrow.answers[8], "100 prompt and 100 new tokens need 4 KV pages of 64 tokens, the cache has 3");
+        assert_says(&narrow.answers[8],
+                    "100 prompt and 100 new tokens need 4 KV pages of 64 tokens, the cache has 3");
         narrow.n_requests = 8;
         harness_assert_equal(&wide, &narrow, e, NULL, 0);
         harness_free(&wide);
@@ -112,8 +113,8 @@ static void test_a_request_waits_for_pages_that_others_hold(void **state)
 static void test_the_context_caps_an_answer(void **state)
 {
     struct tw_engine_config c = config_for(*state, meshes[0]);
-    struct trawl_error      err;
-    struct harness          h;
+    struct trawl_error err;
+    struct harness h;
     c.max_model_len     = 80;
     struct tw_engine *e = open_with(&c);
     harness_init(&h);
@@ -156,9 +157,9 @@ static size_t first_new(const struct harness_answer *a, size_t from)
 static void test_end_tokens_end_an_answer(void **state)
 {
     struct tw_engine_config c = config_for(*state, meshes[0]);
-    struct trawl_error      err;
-    struct harness          h;
-    struct tw_engine       *e = open_with(&c);
+    struct trawl_error err;
+    struct harness h;
+    struct tw_engine *e = open_with(&c);
     harness_init(&h);
     struct tw_request *q    = harness_add(&h, prompt, 20, 40);
     q->sampling.temperature = 2; /* an answer that does not repeat itself */
@@ -166,7 +167,7 @@ static void test_end_tokens_end_an_answer(void **state)
     assert_ok(harness_run(&h, e, NULL, 0, &err));
     struct harness_answer whole = h.answers[0];
     assert_int_equal(whole.n_tokens, 40);
-    size_t        at = first_new(&whole, 6), later = first_new(&whole, at + 3);
+    size_t at = first_new(&whole, 6), later = first_new(&whole, at + 3);
     const int32_t stop[2] = {whole.tokens[later], whole.tokens[at]};
 
     q->stop   = stop;
@@ -179,7 +180,7 @@ static void test_end_tokens_end_an_answer(void **state)
 
     /* the model's own */
     char text[64];
-    int  n = snprintf(text, sizeof text, "{\"eos_token_id\": [%d]}", (int)whole.tokens[later]);
+    int n = snprintf(text, sizeof text, "{\"eos_token_id\": [%d]}", (int)whole.tokens[later]);
     assert_ok(tw_file_replace(scratch_path(*state, "model/generation_config.json"), text, (size_t)n, &err));
     c.model_path = scratch_path(*state, "model");
     e            = open_with(&c);
@@ -207,9 +208,9 @@ static bool end_second_after_four(void *user, uint64_t id, size_t n)
 static void test_the_token_callback_ends_an_answer(void **state)
 {
     struct tw_engine_config c = config_for(*state, meshes[1]);
-    struct trawl_error      err;
-    struct harness          h;
-    struct tw_engine       *e = open_with(&c);
+    struct trawl_error err;
+    struct harness h;
+    struct tw_engine *e = open_with(&c);
     harness_init(&h);
     for (size_t i = 0; i < 3; i++) {
         (void)harness_add(&h, prompt, 20, 9);
@@ -227,10 +228,10 @@ static void test_the_token_callback_ends_an_answer(void **state)
 static void test_weights_that_are_not_finite_do_not_stop_a_run(void **state)
 {
     struct tw_engine_config c = config_for(*state, meshes[1]);
-    struct trawl_error      err;
-    struct harness          h;
-    char                   *bytes = NULL;
-    size_t                  n     = 0;
+    struct trawl_error err;
+    struct harness h;
+    char *bytes = NULL;
+    size_t n    = 0;
     assert_ok(tw_file_read(scratch_path(*state, "model/model.safetensors"), 1 << 24, &bytes, &n, &err));
     memset(bytes + n - 96, 0xFF, 96); /* the last tensor is the final norm */
     assert_ok(tw_file_replace(scratch_path(*state, "model/model.safetensors"), bytes, n, &err));

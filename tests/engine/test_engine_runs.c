@@ -28,7 +28,7 @@ static const char *write_model(void **state)
 static struct tw_engine *open_with(const struct tw_engine_config *c)
 {
     struct trawl_error err;
-    struct tw_engine  *e = NULL;
+    struct tw_engine *e = NULL;
     assert_ok(tw_engine_open(&e, c, &err));
     return e;
 }
@@ -46,22 +46,24 @@ static void add_requests(struct harness *h)
 static void test_settings_are_refused_before_anything_is_read(void **state)
 {
     struct tw_engine_config c[11];
-    static const char      *words[11] = {
+    static const char *words[11] = {
         "tree_leaves is 12, expected 8, 16 or 32",
         "batch_size is 0, expected 1 to 65536",
         "prefill_chunk is 0, expected 1 to",
         "threads is -1, expected 0 (automatic) to 1024",
         "dtype and kv_dtype are bfloat16 or float32",
         "max_model_len is 4097, the model's context is 4096",
-        "mesh 1x3: this model (6 attention heads, 8 tree leaves) can be split over 1, 2 or 4 devices, not over 3",
+        "mesh 1x3: this model (6 attention heads, 8 tree leaves) can be split over 1, 2 or 4 devices, not "
+        "over 3",
         "can be split over 1, 2 or 4 devices, not over 8",
         "mesh 0x1: expected",
         "sse9",
-        "mesh 1x6: this model (6 attention heads, 32 tree leaves) can be split over 1, 2 or 4 devices, not over 6",
+        "mesh 1x6: this model (6 attention heads, 32 tree leaves) can be split over 1, 2 or 4 devices, not "
+        "over 6",
     };
     struct trawl_error err;
-    struct tw_engine  *e   = NULL;
-    const char        *dir = write_model(state);
+    struct tw_engine *e = NULL;
+    const char *dir     = write_model(state);
     for (size_t i = 0; i < 11; i++) {
         c[i] = config_for(dir, (struct tw_mesh){1, 1});
     }
@@ -105,15 +107,15 @@ static void test_zeros_become_what_they_stand_for(void **state)
 static void test_a_failing_callback_ends_the_run_and_nothing_else(void **state)
 {
     static const struct tw_mesh meshes[] = {{1, 1}, {2, 2}, {3, 1}};
-    const char                 *dir      = write_model(state);
+    const char *dir                      = write_model(state);
     for (size_t m = 0; m < sizeof meshes / sizeof meshes[0]; m++) {
         struct tw_engine_config c = config_for(dir, meshes[m]);
-        struct trawl_error      err;
-        struct tw_site          sites[2];
-        struct harness          want, h;
-        size_t                  n_sites = 0;
-        c.batch_size                    = 2;
-        struct tw_engine *e             = open_with(&c);
+        struct trawl_error err;
+        struct tw_site sites[2];
+        struct harness want, h;
+        size_t n_sites      = 0;
+        c.batch_size        = 2;
+        struct tw_engine *e = open_with(&c);
         assert_ok(tw_site_parse("layer_1", &tw_engine_model(e)->config, sites, 2, &n_sites, &err));
         add_requests(&want);
         add_requests(&h);
@@ -125,7 +127,8 @@ static void test_a_failing_callback_ends_the_run_and_nothing_else(void **state)
         h.fail_rows_at = 0;
         for (size_t at = 1; at < REQUESTS; at++) {
             h.fail_finished_at = at;
-            assert_refused(harness_run(&h, e, sites, n_sites, &err), TRAWL_ERR_IO, "result refused on purpose");
+            assert_refused(harness_run(&h, e, sites, n_sites, &err), TRAWL_ERR_IO,
+                           "result refused on purpose");
         }
         h.fail_finished_at = 0;
         assert_ok(harness_run(&h, e, sites, n_sites, &err)); /* all pages came back, nothing is left over */
@@ -138,7 +141,7 @@ static void test_a_failing_callback_ends_the_run_and_nothing_else(void **state)
 
 struct canceller {
     struct tw_engine *engine;
-    size_t            at, seen;
+    size_t at, seen;
 };
 
 static bool cancel_at(void *user, uint64_t id, size_t n)
@@ -155,11 +158,11 @@ static bool cancel_at(void *user, uint64_t id, size_t n)
 static void test_a_cancelled_run_leaves_the_engine_usable(void **state)
 {
     static const struct tw_mesh meshes[] = {{1, 1}, {2, 2}};
-    const char                 *dir      = write_model(state);
+    const char *dir                      = write_model(state);
     for (size_t m = 0; m < 2; m++) {
         struct tw_engine_config c = config_for(dir, meshes[m]);
-        struct trawl_error      err;
-        struct harness          want, h;
+        struct trawl_error err;
+        struct harness want, h;
         c.batch_size        = 3;
         struct tw_engine *e = open_with(&c);
         add_requests(&want);
@@ -180,7 +183,8 @@ static void test_a_cancelled_run_leaves_the_engine_usable(void **state)
         }
         assert_in_range(cancelled, 1, 3 * (size_t)meshes[m].data);
         canceller.at = 0;
-        assert_refused(harness_run(&h, e, NULL, 0, &err), TRAWL_ERR_CANCELLED, "stopped on request"); /* until resumed */
+        assert_refused(harness_run(&h, e, NULL, 0, &err), TRAWL_ERR_CANCELLED,
+                       "stopped on request"); /* until resumed */
         tw_engine_resume(e);
         assert_ok(harness_run(&h, e, NULL, 0, &err));
         harness_assert_equal(&want, &h, e, NULL, 0);
@@ -193,9 +197,9 @@ static void test_a_cancelled_run_leaves_the_engine_usable(void **state)
 static void test_a_run_without_requests(void **state)
 {
     struct tw_engine_config c = config_for(write_model(state), (struct tw_mesh){2, 2});
-    struct trawl_error      err;
-    struct harness          h;
-    struct tw_engine       *e = open_with(&c);
+    struct trawl_error err;
+    struct harness h;
+    struct tw_engine *e = open_with(&c);
     harness_init(&h);
     assert_ok(harness_run(&h, e, NULL, 0, &err));
     harness_free(&h);
@@ -205,17 +209,17 @@ static void test_a_run_without_requests(void **state)
 /* ---- two engines ---- */
 
 struct side {
-    const char    *dir;
+    const char *dir;
     struct harness h;
-    trawl_status   status;
+    trawl_status status;
     struct trawl_error err;
 };
 
 static void *run_side(void *arg)
 {
-    struct side            *s = arg;
+    struct side *s            = arg;
     struct tw_engine_config c = config_for(s->dir, (struct tw_mesh){1, 2});
-    struct tw_engine       *e = NULL;
+    struct tw_engine *e       = NULL;
     s->status                 = tw_engine_open(&e, &c, &s->err);
     for (int i = 0; s->status == TRAWL_OK && i < 3; i++) {
         s->status = harness_run(&s->h, e, NULL, 0, &s->err);
@@ -227,8 +231,8 @@ static void *run_side(void *arg)
 static void test_two_engines_at_once(void **state)
 {
     static struct side sides[2];
-    pthread_t          threads[2];
-    const char        *dir = write_model(state);
+    pthread_t threads[2];
+    const char *dir = write_model(state);
     for (size_t i = 0; i < 2; i++) {
         sides[i].dir = dir;
         add_requests(&sides[i].h);
@@ -269,16 +273,16 @@ static bool count_allocations(void *user, uint64_t id, size_t n)
 static void test_steady_steps_allocate_nothing(void **state)
 {
     static const struct tw_mesh meshes[] = {{1, 1}, {1, 2}, {2, 2}};
-    const char                 *dir      = write_model(state);
+    const char *dir                      = write_model(state);
     for (size_t m = 0; m < sizeof meshes / sizeof meshes[0]; m++) {
         struct tw_engine_config c = config_for(dir, meshes[m]);
-        struct trawl_error      err;
-        struct tw_site          sites[4];
-        struct harness          h;
-        size_t                  n_sites = 0;
-        struct counter          counter = {.early = 1, .late = 0};
-        c.threads                       = 2;
-        struct tw_engine *e             = open_with(&c);
+        struct trawl_error err;
+        struct tw_site sites[4];
+        struct harness h;
+        size_t n_sites         = 0;
+        struct counter counter = {.early = 1, .late = 0};
+        c.threads              = 2;
+        struct tw_engine *e    = open_with(&c);
         assert_ok(tw_site_parse("layer_*", &tw_engine_model(e)->config, sites, 4, &n_sites, &err));
         harness_init(&h);
         for (size_t i = 0; i < 4; i++) { /* the same length: replicas admit all before the count begins */
@@ -293,7 +297,8 @@ static void test_steady_steps_allocate_nothing(void **state)
         if (meshes[m].data == 1) {
             assert_int_equal(counter.early, counter.late);
         } else {
-            assert_in_range(counter.late - counter.early, 0, 64); /* the other replica may still be admitting */
+            assert_in_range(counter.late - counter.early, 0,
+                            64); /* the other replica may still be admitting */
         }
         harness_free(&h);
         tw_engine_close(e);
@@ -303,12 +308,12 @@ static void test_steady_steps_allocate_nothing(void **state)
 static void test_devices_share_the_weights(void **state)
 {
     static const struct tw_mesh meshes[] = {{1, 1}, {1, 2}, {1, 4}, {2, 2}, {3, 1}};
-    const char                 *dir      = write_model(state);
-    struct tw_engine_memory     first    = {0};
+    const char *dir                      = write_model(state);
+    struct tw_engine_memory first        = {0};
     for (size_t m = 0; m < sizeof meshes / sizeof meshes[0]; m++) {
         struct tw_engine_config c = config_for(dir, meshes[m]);
         c.kv_cache_bytes          = 1 << 20;
-        struct tw_engine       *e = open_with(&c);
+        struct tw_engine *e       = open_with(&c);
         struct tw_engine_memory k = tw_engine_memory(e);
         if (m == 0) {
             first = k;
@@ -329,8 +334,8 @@ static void test_tree_leaves_bound_the_model_axis(void **state)
     tiny_model_write(scratch_path(*state, "model"), &m);
     for (int leaves = 8; leaves <= 32; leaves *= 2) {
         struct tw_engine_config c = config_for(scratch_path(*state, "model"), (struct tw_mesh){1, 1});
-        struct trawl_error      err;
-        struct harness          one, most;
+        struct trawl_error err;
+        struct harness one, most;
         c.tree_leaves       = leaves;
         struct tw_engine *e = open_with(&c);
         harness_init(&one);

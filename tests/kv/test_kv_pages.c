@@ -18,7 +18,7 @@ static void test_all_or_none(void **state)
 {
     struct tw_kv_pages p;
     struct trawl_error err;
-    uint32_t           a[5], b[5];
+    uint32_t a[5], b[5];
     (void)state;
     assert_ok(tw_kv_pages_init(&p, 5, &err));
     assert_ok(tw_kv_pages_take(&p, 3, a, &err));
@@ -29,7 +29,8 @@ static void test_all_or_none(void **state)
     assert_int_equal(b[0], 0xEEEEEEEE);
     assert_int_equal(p.n_free, 2);
     assert_ok(tw_kv_pages_take(&p, 2, b, &err));
-    assert_refused(tw_kv_pages_take(&p, 1, b, &err), TRAWL_ERR_LIMIT, "1 pages of 64 tokens wanted, 0 of 5 free");
+    assert_refused(tw_kv_pages_take(&p, 1, b, &err), TRAWL_ERR_LIMIT,
+                   "1 pages of 64 tokens wanted, 0 of 5 free");
     assert_ok(tw_kv_pages_take(&p, 0, b, &err));
     tw_kv_pages_drop(&p, a, 3);
     tw_kv_pages_drop(&p, b, 2);
@@ -41,7 +42,7 @@ static void test_a_page_is_free_when_nobody_holds_it(void **state)
 {
     struct tw_kv_pages p;
     struct trawl_error err;
-    uint32_t           page, other;
+    uint32_t page, other;
     (void)state;
     assert_ok(tw_kv_pages_init(&p, 2, &err));
     assert_ok(tw_kv_pages_take(&p, 1, &page, &err));
@@ -62,11 +63,11 @@ static void test_a_page_is_free_when_nobody_holds_it(void **state)
 static void test_random_use_equals_a_plain_count(void **state)
 {
     enum { PAGES = 37, STEPS = 20000, SEED = 20261121 };
-    struct tw_kv_pages      p;
+    struct tw_kv_pages p;
     struct tw_philox_stream s;
-    struct trawl_error      err;
-    uint32_t                held[PAGES * 64]; /* one entry for each reference */
-    size_t                  n_held = 0, count[PAGES] = {0};
+    struct trawl_error err;
+    uint32_t held[PAGES * 64]; /* one entry for each reference */
+    size_t n_held = 0, count[PAGES] = {0};
     (void)state;
     print_message("seed %d\n", SEED);
     tw_philox_stream_init(&s, SEED, 0);

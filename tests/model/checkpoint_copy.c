@@ -12,12 +12,13 @@ static void put(struct tw_str *s, const char *text)
     assert_ok(tw_str_puts(s, text, &err));
 }
 
-static void declare(struct tw_str *header, const struct tw_safetensors_tensor *t, const struct checkpoint_edit *edit,
-                    size_t begin)
+static void declare(struct tw_str *header, const struct tw_safetensors_tensor *t,
+                    const struct checkpoint_edit *edit, size_t begin)
 {
     struct trawl_error err;
-    bool               edited = edit->tensor != NULL && strcmp(edit->tensor, t->name) == 0;
-    assert_ok(tw_str_printf(header, &err, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":", header->size > 1 ? "," : "", t->name,
+    bool edited = edit->tensor != NULL && strcmp(edit->tensor, t->name) == 0;
+    assert_ok(tw_str_printf(header, &err,
+                            "%s\"%s\":{\"dtype\":\"%s\",\"shape\":", header->size > 1 ? "," : "", t->name,
                             edited && edit->dtype != NULL ? edit->dtype : t->dtype_name));
     if (edited && edit->shape != NULL) {
         put(header, edit->shape);
@@ -35,14 +36,14 @@ static void copy_file(const struct tw_safetensors *from, const char *path, int f
                       const struct checkpoint_edit *edit)
 {
     struct trawl_error err;
-    struct tw_str      header, data;
-    uint64_t           size;
+    struct tw_str header, data;
+    uint64_t size;
     tw_str_init(&header, 0);
     tw_str_init(&data, 0);
     put(&header, "{");
     for (size_t i = (size_t)file; i < tw_safetensors_count(from); i += (size_t)n_files) {
-        const struct tw_safetensors_tensor *t      = tw_safetensors_at(from, i);
-        bool                                edited = edit->tensor != NULL && strcmp(edit->tensor, t->name) == 0;
+        const struct tw_safetensors_tensor *t = tw_safetensors_at(from, i);
+        bool edited                           = edit->tensor != NULL && strcmp(edit->tensor, t->name) == 0;
         if (edited && edit->drop) {
             continue;
         }
@@ -70,7 +71,7 @@ static void copy_file(const struct tw_safetensors *from, const char *path, int f
 static void write_index(const struct tw_safetensors *from, const char *path, int n_files)
 {
     struct trawl_error err;
-    struct tw_str      s;
+    struct tw_str s;
     tw_str_init(&s, 0);
     put(&s, "{\"metadata\": {}, \"weight_map\": {");
     for (size_t i = 0; i < tw_safetensors_count(from); i++) {
@@ -85,10 +86,10 @@ static void write_index(const struct tw_safetensors *from, const char *path, int
 void checkpoint_copy(const char *from, const char *to, int n_files, const struct checkpoint_edit *edit)
 {
     static const struct checkpoint_edit none = {0};
-    struct trawl_error                  err;
-    struct tw_safetensors              *st = NULL;
-    char                                path[1024], *config = NULL;
-    size_t                              n = 0;
+    struct trawl_error err;
+    struct tw_safetensors *st = NULL;
+    char path[1024], *config = NULL;
+    size_t n = 0;
     assert_ok(tw_make_dirs(to, &err));
     assert_ok(tw_safetensors_open(&st, from, &err));
     for (int i = 0; i < n_files; i++) {

@@ -7,11 +7,11 @@
 
 struct checkpoint_edit {
     const char *tensor; /* NULL: nothing is changed */
-    bool        drop;
+    bool drop;
     const char *shape; /* "[3,4]" instead of its own; the bytes stay */
     const char *dtype; /* instead of its own; the bytes stay */
-    size_t      byte;  /* xor_with is applied to this byte */
-    uint8_t     xor_with;
+    size_t byte;       /* xor_with is applied to this byte */
+    uint8_t xor_with;
 };
 
 /* From folder to folder (made when absent), config.json included, as `n_files` files. */

@@ -8,7 +8,7 @@
 #include "support/test.h"
 
 /* The smallest config: what has no default, and model_type. */
-#define BASE                                                                                          \
+#define BASE                                                                                           \
     "\"model_type\": \"qwen2\", \"vocab_size\": 100, \"hidden_size\": 64, \"intermediate_size\": 32, " \
     "\"num_hidden_layers\": 2, \"num_attention_heads\": 4"
 
@@ -20,7 +20,7 @@ static trawl_status parse(struct tw_model_config *c, const char *text, struct tr
 static void test_defaults_are_the_library_s(void **state)
 {
     struct tw_model_config c;
-    struct trawl_error     err;
+    struct trawl_error err;
     (void)state;
     assert_ok(parse(&c, "{" BASE "}", &err));
     assert_int_equal(c.family, TW_FAMILY_QWEN2);
@@ -38,11 +38,12 @@ static void test_defaults_are_the_library_s(void **state)
 static void test_families_differ_in_biases_and_norms(void **state)
 {
     struct tw_model_config c;
-    struct trawl_error     err;
+    struct trawl_error err;
     (void)state;
-    const char *rest = ", \"vocab_size\": 100, \"hidden_size\": 64, \"intermediate_size\": 32, \"num_hidden_layers\": 2, "
-                       "\"num_attention_heads\": 4, \"attention_bias\": true}";
-    char        text[512];
+    const char *rest =
+        ", \"vocab_size\": 100, \"hidden_size\": 64, \"intermediate_size\": 32, \"num_hidden_layers\": 2, "
+        "\"num_attention_heads\": 4, \"attention_bias\": true}";
+    char text[512];
     (void)snprintf(text, sizeof text, "{\"model_type\": \"llama\"%s", rest);
     assert_ok(parse(&c, text, &err));
     assert_true(c.qkv_bias && c.o_bias && !c.qk_norm);
@@ -62,12 +63,14 @@ static void test_families_differ_in_biases_and_norms(void **state)
 static void test_null_counts_as_missing(void **state)
 {
     struct tw_model_config c;
-    struct trawl_error     err;
+    struct trawl_error err;
     (void)state;
-    assert_ok(parse(&c,
-                    "{" BASE ", \"head_dim\": null, \"rope_scaling\": null, \"eos_token_id\": null, \"bos_token_id\": null, "
-                    "\"quantization_config\": null, \"sliding_window\": null, \"layer_types\": null}",
-                    &err));
+    assert_ok(
+        parse(&c,
+              "{" BASE
+              ", \"head_dim\": null, \"rope_scaling\": null, \"eos_token_id\": null, \"bos_token_id\": null, "
+              "\"quantization_config\": null, \"sliding_window\": null, \"layer_types\": null}",
+              &err));
     assert_int_equal(c.head_dim, 16);
     assert_refused(parse(&c, "{\"model_type\": \"qwen2\", \"vocab_size\": null}", &err), TRAWL_ERR_FORMAT,
                    "config.json: \"vocab_size\" is missing");
@@ -79,81 +82,92 @@ static void test_the_newer_dialect_says_the_same(void **state)
     struct trawl_error err;
     (void)state;
     assert_ok(parse(&old,
-                    "{" BASE ", \"torch_dtype\": \"bfloat16\", \"rope_theta\": 5e5, \"rope_scaling\": {\"rope_type\": "
+                    "{" BASE
+                    ", \"torch_dtype\": \"bfloat16\", \"rope_theta\": 5e5, \"rope_scaling\": {\"rope_type\": "
                     "\"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, "
                     "\"original_max_position_embeddings\": 64}}",
                     &err));
     assert_ok(parse(&new,
-                    "{" BASE ", \"dtype\": \"bfloat16\", \"rope_parameters\": {\"rope_theta\": 5e5, \"rope_type\": "
+                    "{" BASE
+                    ", \"dtype\": \"bfloat16\", \"rope_parameters\": {\"rope_theta\": 5e5, \"rope_type\": "
                     "\"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, "
                     "\"original_max_position_embeddings\": 64}, \"layer_types\": [\"full_attention\", "
                     "\"full_attention\"]}",
                     &err));
-    assert_true(old.rope_scaling == new.rope_scaling && old.rope_theta == new.rope_theta);
-    assert_true(old.rope_factor == new.rope_factor && old.rope_low_freq == new.rope_low_freq);
+    assert_true(old.rope_scaling == new.rope_scaling &&old.rope_theta == new.rope_theta);
+    assert_true(old.rope_factor == new.rope_factor &&old.rope_low_freq == new.rope_low_freq);
     assert_true(old.rope_high_freq == new.rope_high_freq);
     assert_true(old.rope_original_positions == new.rope_original_positions);
     assert_int_equal(new.rope_scaling, TW_ROPE_LLAMA3);
     assert_true(new.rope_theta == 5e5 && new.rope_factor == 8 && new.rope_original_positions == 64);
     assert_ok(parse(&new, "{" BASE ", \"rope_scaling\": {\"type\": \"default\", \"rope_theta\": 7}}", &err));
-    assert_true(new.rope_scaling == TW_ROPE_PLAIN && new.rope_theta == 7);
+    assert_true(new.rope_scaling == TW_ROPE_PLAIN &&new.rope_theta == 7);
 }
 
 static void test_end_tokens(void **state)
 {
-    struct scratch        *s = *state;
+    struct scratch *s = *state;
     struct tw_model_config c;
-    struct trawl_error     err;
+    struct trawl_error err;
     assert_ok(parse(&c, "{" BASE ", \"eos_token_id\": 7, \"bos_token_id\": 3}", &err));
     assert_true(c.n_eos == 1 && c.eos[0] == 7 && c.bos == 3);
     assert_ok(parse(&c, "{" BASE ", \"eos_token_id\": [7, 9, 7]}", &err));
     assert_true(c.n_eos == 2 && c.eos[0] == 7 && c.eos[1] == 9);
     assert_refused(parse(&c, "{" BASE ", \"eos_token_id\": \"</s>\"}", &err), TRAWL_ERR_FORMAT,
                    "config.json: \"eos_token_id\" holds a string, expected token ids");
-    assert_refused(parse(&c, "{" BASE ", \"eos_token_id\": [1, -2]}", &err), TRAWL_ERR_FORMAT, "expected token ids");
-    assert_refused(parse(&c, "{" BASE ", \"eos_token_id\": [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]}", &err),
-                   TRAWL_ERR_LIMIT, "more than 16 end tokens");
+    assert_refused(parse(&c, "{" BASE ", \"eos_token_id\": [1, -2]}", &err), TRAWL_ERR_FORMAT,
+                   "expected token ids");
+    assert_refused(
+        parse(&c, "{" BASE ", \"eos_token_id\": [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]}", &err),
+        TRAWL_ERR_LIMIT, "more than 16 end tokens");
 
-    static const char config[] = "{" BASE ", \"eos_token_id\": 7}", generation[] = "{\"eos_token_id\": [8, 7]}";
+    static const char config[]     = "{" BASE ", \"eos_token_id\": 7}",
+                      generation[] = "{\"eos_token_id\": [8, 7]}";
     assert_ok(tw_file_replace(scratch_path(s, "config.json"), config, sizeof config - 1, &err));
-    assert_ok(tw_file_replace(scratch_path(s, "generation_config.json"), generation, sizeof generation - 1, &err));
+    assert_ok(
+        tw_file_replace(scratch_path(s, "generation_config.json"), generation, sizeof generation - 1, &err));
     assert_ok(tw_model_config_read(&c, s->dir, &err));
     assert_true(c.n_eos == 2 && c.eos[0] == 7 && c.eos[1] == 8);
-    assert_ok(tw_file_replace(scratch_path(s, "generation_config.json"), "{\"eos_token_id\": 1.5}", 21, &err));
+    assert_ok(
+        tw_file_replace(scratch_path(s, "generation_config.json"), "{\"eos_token_id\": 1.5}", 21, &err));
     assert_refused(tw_model_config_read(&c, s->dir, &err), TRAWL_ERR_FORMAT,
                    "generation_config.json: \"eos_token_id\" holds a number");
 }
 
 static void test_a_folder_without_a_model_is_named(void **state)
 {
-    struct scratch        *s = *state;
+    struct scratch *s = *state;
     struct tw_model_config c;
-    struct trawl_error     err;
+    struct trawl_error err;
     assert_refused(tw_model_config_read(&c, scratch_path(s, "nowhere"), &err), TRAWL_ERR_IO,
                    "nowhere: no such folder; expected a Hugging Face model folder");
     assert_refused(tw_model_config_read(&c, s->dir, &err), TRAWL_ERR_IO, "no config.json; expected");
 }
 
 static const struct {
-    const char  *more; /* behind BASE, or a whole object when it begins with '{' */
+    const char *more; /* behind BASE, or a whole object when it begins with '{' */
     trawl_status status;
-    const char  *words;
+    const char *words;
 } refusals[] = {
     {"[1]", TRAWL_ERR_FORMAT, "config.json: holds an array, expected an object"},
     {"{", TRAWL_ERR_FORMAT, "config.json: not JSON at line 1"},
-    {"{}", TRAWL_ERR_UNSUPPORTED, "model type \"\" (architecture \"\") is not supported; trawl runs Qwen2ForCausalLM"},
+    {"{}", TRAWL_ERR_UNSUPPORTED,
+     "model type \"\" (architecture \"\") is not supported; trawl runs Qwen2ForCausalLM"},
     {"{\"model_type\": \"mistral\"}", TRAWL_ERR_UNSUPPORTED, "model type \"mistral\""},
     {"{\"model_type\": 3}", TRAWL_ERR_FORMAT, "\"model_type\" is an integer, expected a string"},
-    {"{\"model_type\": \"qwen2\", \"architectures\": [\"Qwen2ForSequenceClassification\"]}", TRAWL_ERR_UNSUPPORTED,
-     "architecture \"Qwen2ForSequenceClassification\""},
+    {"{\"model_type\": \"qwen2\", \"architectures\": [\"Qwen2ForSequenceClassification\"]}",
+     TRAWL_ERR_UNSUPPORTED, "architecture \"Qwen2ForSequenceClassification\""},
     {"{\"model_type\": \"qwen2\", \"architectures\": \"Qwen2ForCausalLM\"}", TRAWL_ERR_FORMAT,
      "\"architectures\" is a string, expected an array"},
     {"{\"model_type\": \"llama\"}", TRAWL_ERR_FORMAT, "config.json: \"vocab_size\" is missing"},
     {"{\"model_type\": \"llama\", \"vocab_size\": \"100\"}", TRAWL_ERR_FORMAT,
      "config.json: \"vocab_size\" is a string, expected an integer"},
-    {"{\"model_type\": \"llama\", \"vocab_size\": 0}", TRAWL_ERR_FORMAT, "\"vocab_size\" is 0, expected 1 to 16777216"},
-    {"{\"model_type\": \"llama\", \"vocab_size\": -5}", TRAWL_ERR_FORMAT, "\"vocab_size\" is -5, expected 1 to"},
-    {"{\"model_type\": \"llama\", \"vocab_size\": 9223372036854775807}", TRAWL_ERR_FORMAT, "expected 1 to 16777216"},
+    {"{\"model_type\": \"llama\", \"vocab_size\": 0}", TRAWL_ERR_FORMAT,
+     "\"vocab_size\" is 0, expected 1 to 16777216"},
+    {"{\"model_type\": \"llama\", \"vocab_size\": -5}", TRAWL_ERR_FORMAT,
+     "\"vocab_size\" is -5, expected 1 to"},
+    {"{\"model_type\": \"llama\", \"vocab_size\": 9223372036854775807}", TRAWL_ERR_FORMAT,
+     "expected 1 to 16777216"},
     {"{\"model_type\": \"llama\", \"vocab_size\": 9, \"hidden_size\": 1e3}", TRAWL_ERR_FORMAT,
      "\"hidden_size\" is a number, expected an integer"},
     {", \"num_key_value_heads\": 3", TRAWL_ERR_FORMAT,
@@ -167,18 +181,24 @@ static const struct {
     {", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}", TRAWL_ERR_UNSUPPORTED,
      "rope scaling \"linear\" is not supported; trawl knows \"default\" and \"llama3\""},
     {", \"rope_scaling\": {\"rope_type\": \"yarn\"}", TRAWL_ERR_UNSUPPORTED, "rope scaling \"yarn\""},
-    {", \"rope_parameters\": {\"rope_type\": \"dynamic\"}", TRAWL_ERR_UNSUPPORTED, "rope scaling \"dynamic\""},
+    {", \"rope_parameters\": {\"rope_type\": \"dynamic\"}", TRAWL_ERR_UNSUPPORTED,
+     "rope scaling \"dynamic\""},
     {", \"rope_scaling\": 2", TRAWL_ERR_FORMAT, "\"rope_scaling\" is an integer, expected an object"},
-    {", \"rope_scaling\": {\"rope_type\": \"llama3\"}", TRAWL_ERR_FORMAT, "\"factor\" is 0, expected a positive number"},
-    {", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4}",
+    {", \"rope_scaling\": {\"rope_type\": \"llama3\"}", TRAWL_ERR_FORMAT,
+     "\"factor\" is 0, expected a positive number"},
+    {", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, "
+     "\"high_freq_factor\": 4}",
      TRAWL_ERR_FORMAT, "high_freq_factor 4 is not above low_freq_factor 4"},
-    {", \"hidden_act\": \"gelu\"", TRAWL_ERR_UNSUPPORTED, "hidden_act \"gelu\" is not supported, only \"silu\""},
+    {", \"hidden_act\": \"gelu\"", TRAWL_ERR_UNSUPPORTED,
+     "hidden_act \"gelu\" is not supported, only \"silu\""},
     {", \"use_sliding_window\": true", TRAWL_ERR_UNSUPPORTED, "use_sliding_window is true"},
     {", \"layer_types\": [\"full_attention\", \"sliding_attention\"]", TRAWL_ERR_UNSUPPORTED,
      "layer_types[1] is \"sliding_attention\""},
     {", \"layer_types\": [1]", TRAWL_ERR_UNSUPPORTED, "layer_types[0] is \"an integer\""},
-    {", \"partial_rotary_factor\": 0.5", TRAWL_ERR_UNSUPPORTED, "partial_rotary_factor is 0.5, only 1 is supported"},
-    {", \"quantization_config\": {\"quant_method\": \"gptq\"}", TRAWL_ERR_UNSUPPORTED, "the checkpoint is quantised"},
+    {", \"partial_rotary_factor\": 0.5", TRAWL_ERR_UNSUPPORTED,
+     "partial_rotary_factor is 0.5, only 1 is supported"},
+    {", \"quantization_config\": {\"quant_method\": \"gptq\"}", TRAWL_ERR_UNSUPPORTED,
+     "the checkpoint is quantised"},
     {", \"pretraining_tp\": 2", TRAWL_ERR_UNSUPPORTED, "pretraining_tp is 2, only 1 is supported"},
     {", \"mlp_bias\": true", TRAWL_ERR_UNSUPPORTED, "mlp_bias is true"},
     {", \"tie_word_embeddings\": \"yes\"", TRAWL_ERR_FORMAT,
@@ -191,19 +211,20 @@ static void test_refusals_say_what_was_found(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
         struct tw_model_config c;
-        struct trawl_error     err;
-        char                   text[1024];
-        bool                   whole = refusals[i].more[0] != ',';
+        struct trawl_error err;
+        char text[1024];
+        bool whole = refusals[i].more[0] != ',';
         (void)snprintf(text, sizeof text, whole ? "%s%s" : "{%s%s}", whole ? "" : BASE, refusals[i].more);
         assert_refused(parse(&c, text, &err), refusals[i].status, refusals[i].words);
     }
     struct tw_model_config c;
-    struct trawl_error     err;
-    assert_refused(parse(&c,
-                         "{\"model_type\": \"llama\", \"vocab_size\": 9, \"hidden_size\": 8, \"intermediate_size\": 8, "
-                         "\"num_hidden_layers\": 1, \"num_attention_heads\": 9}",
-                         &err),
-                   TRAWL_ERR_FORMAT, "hidden_size 8 is less than num_attention_heads 9");
+    struct trawl_error err;
+    assert_refused(
+        parse(&c,
+              "{\"model_type\": \"llama\", \"vocab_size\": 9, \"hidden_size\": 8, \"intermediate_size\": 8, "
+              "\"num_hidden_layers\": 1, \"num_attention_heads\": 9}",
+              &err),
+        TRAWL_ERR_FORMAT, "hidden_size 8 is less than num_attention_heads 9");
 }
 
 /* ---- rotary frequencies ---- */
@@ -215,7 +236,8 @@ static long double frequency(const struct tw_model_config *c, size_t i)
     if (c->rope_scaling == TW_ROPE_PLAIN) {
         return f;
     }
-    long double wavelength = 2 * 3.141592653589793238462643383279502884L / f, original = (long double)c->rope_original_positions;
+    long double wavelength = 2 * 3.141592653589793238462643383279502884L / f,
+                original   = (long double)c->rope_original_positions;
     if (wavelength > original / (long double)c->rope_low_freq) {
         return f / (long double)c->rope_factor;
     }
@@ -232,8 +254,9 @@ static void check_frequencies(const struct tw_model_config *c, int *bands)
     double f[TW_MAX_HEAD_DIM / 2];
     tw_model_config_rope(c, f);
     for (size_t i = 0; i < c->head_dim / 2; i++) {
-        long double want  = frequency(c, i);
-        long double plain = powl((long double)c->rope_theta, -2.0L * (long double)i / (long double)c->head_dim);
+        long double want = frequency(c, i);
+        long double plain =
+            powl((long double)c->rope_theta, -2.0L * (long double)i / (long double)c->head_dim);
         if (fabsl((long double)f[i] - want) > 4e-16L * want) {
             fail_msg("frequency %zu is %.17g, expected %.21Lg", i, f[i], want);
         }
@@ -244,8 +267,8 @@ static void check_frequencies(const struct tw_model_config *c, int *bands)
 
 static void test_rope_frequencies(void **state)
 {
-    struct tw_model_config c        = {.head_dim = 128, .rope_theta = 1e6};
-    int                    bands[3] = {0};
+    struct tw_model_config c = {.head_dim = 128, .rope_theta = 1e6};
+    int bands[3]             = {0};
     (void)state;
     check_frequencies(&c, bands);
     c = (struct tw_model_config){.head_dim = 2, .rope_theta = 10000};
@@ -259,7 +282,8 @@ static void test_rope_frequencies(void **state)
                                  .rope_high_freq          = 4,
                                  .rope_original_positions = 8192};
     check_frequencies(&c, bands);
-    assert_true(bands[0] > 0 && bands[1] > 0 && bands[2] > 0); /* kept, blended and stretched ones were seen */
+    assert_true(bands[0] > 0 && bands[1] > 0 &&
+                bands[2] > 0); /* kept, blended and stretched ones were seen */
 }
 
 /* ---- sizes of released models ---- */
@@ -267,7 +291,7 @@ static void test_rope_frequencies(void **state)
 static void check_parameters(const char *text, uint64_t parameters)
 {
     struct tw_model_config c;
-    struct trawl_error     err;
+    struct trawl_error err;
     assert_ok(parse(&c, text, &err));
     assert_int_equal(tw_model_config_parameters(&c), parameters);
 }
@@ -275,24 +299,31 @@ static void check_parameters(const char *text, uint64_t parameters)
 static void test_parameter_counts_of_released_models(void **state)
 {
     (void)state;
-    check_parameters("{\"model_type\": \"qwen2\", \"vocab_size\": 151936, \"hidden_size\": 896, \"intermediate_size\": 4864, "
+    check_parameters("{\"model_type\": \"qwen2\", \"vocab_size\": 151936, \"hidden_size\": 896, "
+                     "\"intermediate_size\": 4864, "
                      "\"num_hidden_layers\": 24, \"num_attention_heads\": 14, \"num_key_value_heads\": 2, "
                      "\"tie_word_embeddings\": true}",
                      494032768);
-    check_parameters("{\"model_type\": \"qwen2\", \"vocab_size\": 152064, \"hidden_size\": 3584, \"intermediate_size\": 18944, "
+    check_parameters("{\"model_type\": \"qwen2\", \"vocab_size\": 152064, \"hidden_size\": 3584, "
+                     "\"intermediate_size\": 18944, "
                      "\"num_hidden_layers\": 28, \"num_attention_heads\": 28, \"num_key_value_heads\": 4, "
                      "\"tie_word_embeddings\": false}",
                      7615616512);
-    check_parameters("{\"model_type\": \"llama\", \"vocab_size\": 128256, \"hidden_size\": 2048, \"intermediate_size\": 8192, "
-                     "\"num_hidden_layers\": 16, \"num_attention_heads\": 32, \"num_key_value_heads\": 8, \"head_dim\": 64, "
+    check_parameters("{\"model_type\": \"llama\", \"vocab_size\": 128256, \"hidden_size\": 2048, "
+                     "\"intermediate_size\": 8192, "
+                     "\"num_hidden_layers\": 16, \"num_attention_heads\": 32, \"num_key_value_heads\": 8, "
+                     "\"head_dim\": 64, "
                      "\"tie_word_embeddings\": true}",
                      1235814400);
-    check_parameters("{\"model_type\": \"llama\", \"vocab_size\": 49152, \"hidden_size\": 576, \"intermediate_size\": 1536, "
+    check_parameters("{\"model_type\": \"llama\", \"vocab_size\": 49152, \"hidden_size\": 576, "
+                     "\"intermediate_size\": 1536, "
                      "\"num_hidden_layers\": 30, \"num_attention_heads\": 9, \"num_key_value_heads\": 3, "
                      "\"tie_word_embeddings\": true}",
                      134515008);
-    check_parameters("{\"model_type\": \"qwen3\", \"vocab_size\": 151936, \"hidden_size\": 1024, \"intermediate_size\": 3072, "
-                     "\"num_hidden_layers\": 28, \"num_attention_heads\": 16, \"num_key_value_heads\": 8, \"head_dim\": 128, "
+    check_parameters("{\"model_type\": \"qwen3\", \"vocab_size\": 151936, \"hidden_size\": 1024, "
+                     "\"intermediate_size\": 3072, "
+                     "\"num_hidden_layers\": 28, \"num_attention_heads\": 16, \"num_key_value_heads\": 8, "
+                     "\"head_dim\": 128, "
                      "\"tie_word_embeddings\": true}",
                      596049920);
 }
@@ -300,12 +331,15 @@ static void test_parameter_counts_of_released_models(void **state)
 static void test_the_mesh_gets_the_same_numbers(void **state)
 {
     struct tw_model_config c;
-    struct trawl_error     err;
+    struct trawl_error err;
     (void)state;
-    assert_ok(parse(&c, "{" BASE ", \"num_key_value_heads\": 2, \"head_dim\": 24, \"tie_word_embeddings\": true}", &err));
+    assert_ok(parse(
+        &c, "{" BASE ", \"num_key_value_heads\": 2, \"head_dim\": 24, \"tie_word_embeddings\": true}", &err));
     struct tw_mesh_model m = tw_model_config_mesh(&c, 16);
-    assert_true(m.hidden == 64 && m.n_q_heads == 4 && m.n_kv_heads == 2 && m.head_dim == 24 && m.intermediate == 32);
-    assert_true(m.vocab == 100 && m.n_layers == 2 && m.tied && m.qkv_bias && !m.qk_norm && m.tree_leaves == 16);
+    assert_true(m.hidden == 64 && m.n_q_heads == 4 && m.n_kv_heads == 2 && m.head_dim == 24 &&
+                m.intermediate == 32);
+    assert_true(m.vocab == 100 && m.n_layers == 2 && m.tied && m.qkv_bias && !m.qk_norm &&
+                m.tree_leaves == 16);
 }
 
 int main(void)

@@ -12,7 +12,7 @@ static const struct tw_log silence = {0};
 static float value_at(const struct tw_safetensors_tensor *t, size_t i)
 {
     uint16_t half;
-    float    f;
+    float f;
     if (t->dtype == TW_DTYPE_F32) {
         memcpy(&f, t->data + 4 * i, 4);
         return f;
@@ -43,10 +43,10 @@ static void assert_nothing_but(const struct tw_model *m, const struct tw_linear 
 static void check_linear(const struct tw_model *m, const struct tw_safetensors *st, const struct tw_linear *l,
                          const char *name)
 {
-    struct trawl_error                  err;
+    struct trawl_error err;
     const struct tw_safetensors_tensor *t = NULL, *bias = NULL;
-    char                                full[128];
-    size_t                              n_nonzero = 0;
+    char full[128];
+    size_t n_nonzero = 0;
     (void)snprintf(full, sizeof full, "%s.weight", name);
     assert_ok(tw_safetensors_get(st, full, &t, &err));
     assert_true(l->n == t->shape[0] && l->k == t->shape[1]);
@@ -56,7 +56,8 @@ static void check_linear(const struct tw_model *m, const struct tw_safetensors *
             want = tw_bf16_to_f32(tw_bf16_from_f32(want));
         }
         if (tw_f32_bits(want) != tw_f32_bits(got)) {
-            fail_msg("%s[%zu,%zu] is %.9g, expected %.9g", full, i / l->k, i % l->k, (double)got, (double)want);
+            fail_msg("%s[%zu,%zu] is %.9g, expected %.9g", full, i / l->k, i % l->k, (double)got,
+                     (double)want);
         }
         n_nonzero += tw_f32_bits(want) != 0;
     }
@@ -83,7 +84,7 @@ static void check_layer(const struct tw_model *m, const struct tw_safetensors *s
     const struct tw_layer *l = &m->layers[layer];
     const struct {
         const struct tw_linear *linear;
-        const char             *name;
+        const char *name;
     } linears[] = {{&l->q, "self_attn.q_proj"}, {&l->k, "self_attn.k_proj"}, {&l->v, "self_attn.v_proj"},
                    {&l->o, "self_attn.o_proj"}, {&l->gate, "mlp.gate_proj"}, {&l->up, "mlp.up_proj"},
                    {&l->down, "mlp.down_proj"}};
@@ -92,10 +93,10 @@ static void check_layer(const struct tw_model *m, const struct tw_safetensors *s
         (void)snprintf(name, sizeof name, "model.layers.%zu.%s", layer, linears[i].name);
         check_linear(m, st, linears[i].linear, name);
     }
-#define CHECK(vector, suffix, n)                                                             \
-    do {                                                                                     \
-        (void)snprintf(name, sizeof name, "model.layers.%zu.%s.weight", layer, suffix);       \
-        check_vector(st, vector, name, n);                                                   \
+#define CHECK(vector, suffix, n)                                                        \
+    do {                                                                                \
+        (void)snprintf(name, sizeof name, "model.layers.%zu.%s.weight", layer, suffix); \
+        check_vector(st, vector, name, n);                                              \
     } while (0)
     CHECK(l->input_norm, "input_layernorm", m->config.hidden);
     CHECK(l->post_norm, "post_attention_layernorm", m->config.hidden);
@@ -106,18 +107,19 @@ static void check_layer(const struct tw_model *m, const struct tw_safetensors *s
 
 static void check_embedding(const struct tw_model *m, const struct tw_safetensors *st)
 {
-    struct trawl_error                  err;
-    struct tw_kernels                   k;
+    struct trawl_error err;
+    struct tw_kernels k;
     const struct tw_safetensors_tensor *t = NULL;
-    float                               x[128];
-    size_t                              hidden = m->config.hidden;
+    float x[128];
+    size_t hidden = m->config.hidden;
     assert_ok(tw_kernels_init(&k, NULL, &err));
     assert_ok(tw_safetensors_get(st, "model.embed_tokens.weight", &t, &err));
     for (size_t token = 0; token < m->config.vocab; token++) {
         tw_model_embed(m, &k, (int32_t)token, x);
         for (size_t i = 0; i < hidden; i++) {
             float want = value_at(t, token * hidden + i);
-            assert_true(x[i] == (m->compute == TW_DTYPE_BF16 ? tw_bf16_to_f32(tw_bf16_from_f32(want)) : want));
+            assert_true(x[i] ==
+                        (m->compute == TW_DTYPE_BF16 ? tw_bf16_to_f32(tw_bf16_from_f32(want)) : want));
         }
     }
 }
@@ -138,12 +140,13 @@ static void test_every_weight_is_in_its_place(void **state)
         const char *path = scratch_path(*state, dir);
         tiny_model_write(path, &models[i]);
         for (int f32 = 0; f32 < 2; f32++) {
-            struct trawl_error     err;
-            struct tw_model       *m  = NULL;
+            struct trawl_error err;
+            struct tw_model *m        = NULL;
             struct tw_safetensors *st = NULL;
             assert_ok(tw_model_load(&m, path, f32 ? TW_DTYPE_F32 : TW_DTYPE_BF16, 1 + f32, &silence, &err));
             assert_ok(tw_safetensors_open(&st, path, &err));
-            assert_int_equal(m->weight, f32 && models[i].dtype != TW_DTYPE_BF16 ? TW_DTYPE_F32 : TW_DTYPE_BF16);
+            assert_int_equal(m->weight,
+                             f32 && models[i].dtype != TW_DTYPE_BF16 ? TW_DTYPE_F32 : TW_DTYPE_BF16);
             for (size_t layer = 0; layer < m->config.n_layers; layer++) {
                 check_layer(m, st, layer);
             }
@@ -162,11 +165,11 @@ static void test_a_matmul_reads_the_panels(void **state)
     const char *path = scratch_path(*state, "m");
     tw_float_mode_compute();
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
-        struct trawl_error                  err;
-        struct tw_model                    *m = NULL;
-        struct tw_kernels                   k;
+        struct trawl_error err;
+        struct tw_model *m = NULL;
+        struct tw_kernels k;
         const struct tw_safetensors_tensor *t = NULL;
-        float                               x[128], rows[256], y[512];
+        float x[128], rows[256], y[512];
         tiny_model_write(path, &models[i]);
         assert_ok(tw_model_load(&m, path, TW_DTYPE_F32, 1, &silence, &err));
         assert_ok(tw_kernels_init(&k, NULL, &err));
@@ -178,9 +181,17 @@ static void test_a_matmul_reads_the_panels(void **state)
             x[j] = (float)((double)(j * 7 % 13) / 13 - 0.4);
         }
         k.pack_f32(rows, x, l->k, 1, l->k);
-        uint32_t         leaf_end = (uint32_t)l->k;
-        struct tw_matmul mm       = {.rows = rows, .m = 1, .k = l->k, .w = l->panels, .panel_stride = tw_panel_elements(l->k),
-                                     .n = l->n, .n_leaves = 1, .leaf_end = &leaf_end, .y = y, .ldy = l->n};
+        uint32_t leaf_end   = (uint32_t)l->k;
+        struct tw_matmul mm = {.rows         = rows,
+                               .m            = 1,
+                               .k            = l->k,
+                               .w            = l->panels,
+                               .panel_stride = tw_panel_elements(l->k),
+                               .n            = l->n,
+                               .n_leaves     = 1,
+                               .leaf_end     = &leaf_end,
+                               .y            = y,
+                               .ldy          = l->n};
         (m->weight == TW_DTYPE_F32 ? k.matmul_f32_f32 : k.matmul_f32_bf16)(&mm, 0, 1);
         for (size_t n = 0; n < l->n; n++) {
             double sum = 0, size = 0;
@@ -201,7 +212,7 @@ static void test_a_matmul_reads_the_panels(void **state)
 static uint64_t fingerprint(const char *path, enum tw_dtype compute, int n_threads)
 {
     struct trawl_error err;
-    struct tw_model   *m = NULL;
+    struct tw_model *m = NULL;
     assert_ok(tw_model_load(&m, path, compute, n_threads, &silence, &err));
     uint64_t f = m->fingerprint;
     tw_model_free(m);
@@ -216,8 +227,8 @@ static void test_the_fingerprint_is_that_of_the_weights(void **state)
                                           "model.layers.1.self_attn.q_proj.bias",
                                           "model.layers.1.self_attn.k_proj.weight",
                                           "model.layers.0.mlp.down_proj.weight"};
-    struct tiny_model m = tiny_model_default();
-    char              from[1024], to[1024];
+    struct tiny_model m                = tiny_model_default();
+    char from[1024], to[1024];
     m.tied = false;
     (void)snprintf(from, sizeof from, "%s", scratch_path(*state, "from"));
     (void)snprintf(to, sizeof to, "%s", scratch_path(*state, "to"));
@@ -245,10 +256,12 @@ static void test_bad_checkpoints_are_refused_by_name(void **state)
 {
     static const struct {
         struct checkpoint_edit edit;
-        trawl_status           status;
-        const char            *words;
+        trawl_status status;
+        const char *words;
     } cases[] = {
-        {{.tensor = "model.norm.weight", .drop = true}, TRAWL_ERR_FORMAT, "from2: tensor \"model.norm.weight\" is missing"},
+        {{.tensor = "model.norm.weight", .drop = true},
+         TRAWL_ERR_FORMAT,
+         "from2: tensor \"model.norm.weight\" is missing"},
         {{.tensor = "model.embed_tokens.weight", .drop = true},
          TRAWL_ERR_FORMAT,
          "tensor \"model.embed_tokens.weight\" is missing"},
@@ -272,16 +285,17 @@ static void test_bad_checkpoints_are_refused_by_name(void **state)
          "tensor \"model.norm.weight\" has type F8_E5M2; weights are BF16, F16 or F32"},
         {{.tensor = "model.norm.weight", .dtype = "I16"}, TRAWL_ERR_UNSUPPORTED, "has type I16; weights are"},
     };
-    struct tiny_model  m = tiny_model_default();
+    struct tiny_model m = tiny_model_default();
     struct trawl_error err;
-    struct tw_model   *model = NULL;
-    char               from[1024], to[1024];
+    struct tw_model *model = NULL;
+    char from[1024], to[1024];
     (void)snprintf(from, sizeof from, "%s", scratch_path(*state, "from"));
     (void)snprintf(to, sizeof to, "%s", scratch_path(*state, "from2"));
     tiny_model_write(from, &m);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         checkpoint_copy(from, to, 1, &cases[i].edit);
-        assert_refused(tw_model_load(&model, to, TW_DTYPE_BF16, 1, &silence, &err), cases[i].status, cases[i].words);
+        assert_refused(tw_model_load(&model, to, TW_DTYPE_BF16, 1, &silence, &err), cases[i].status,
+                       cases[i].words);
         assert_null(model);
     }
     assert_int_equal(remove(scratch_path(*state, "from2/model.safetensors")), 0);
@@ -289,7 +303,7 @@ static void test_bad_checkpoints_are_refused_by_name(void **state)
 }
 
 struct lines {
-    char   text[4][256];
+    char text[4][256];
     size_t n;
 };
 
@@ -310,28 +324,30 @@ static void test_weights_that_are_not_finite_are_warned_of_once_a_tensor(void **
     (void)snprintf(to, sizeof to, "%s", scratch_path(*state, "to"));
     for (size_t i = 0; i < 12; i++) {
         static const enum tw_dtype dtypes[] = {TW_DTYPE_BF16, TW_DTYPE_F16, TW_DTYPE_F32};
-        struct lines               lines    = {.n = 0};
-        struct tw_log              log      = {keep_line, &lines, TW_LOG_WARNING};
-        struct trawl_error         err;
-        struct tw_safetensors     *st    = NULL;
-        struct tw_model           *model = NULL;
-        struct tiny_model          m     = tiny_model_default();
-        m.dtype                          = dtypes[i / 4];
-        m.tied                           = false;
+        struct lines lines                  = {.n = 0};
+        struct tw_log log                   = {keep_line, &lines, TW_LOG_WARNING};
+        struct trawl_error err;
+        struct tw_safetensors *st = NULL;
+        struct tw_model *model    = NULL;
+        struct tiny_model m       = tiny_model_default();
+        m.dtype                   = dtypes[i / 4];
+        m.tied                    = false;
         tiny_model_write(from, &m);
         assert_ok(tw_safetensors_open(&st, from, &err));
         const struct tw_safetensors_tensor *t = NULL;
         assert_ok(tw_safetensors_get(st, tensors[i % 4], &t, &err));
-        size_t  last = t->bytes - 1; /* the highest byte of the last value, and what makes its exponent all ones */
-        uint8_t was  = t->data[last], want = m.dtype == TW_DTYPE_F16 ? 0x7C : 0x7F;
+        size_t last =
+            t->bytes - 1; /* the highest byte of the last value, and what makes its exponent all ones */
+        uint8_t was = t->data[last], want = m.dtype == TW_DTYPE_F16 ? 0x7C : 0x7F;
         struct checkpoint_edit edit = {.tensor = tensors[i % 4], .byte = last, .xor_with = was ^ want};
-        uint8_t                below = t->data[last - 1];
+        uint8_t below               = t->data[last - 1];
         tw_safetensors_close(st);
         checkpoint_copy(from, to, 1, &edit);
         if (m.dtype != TW_DTYPE_F16) { /* one more exponent bit lies in the byte below */
             char again[1024];
             (void)snprintf(again, sizeof again, "%s", scratch_path(*state, "again"));
-            struct checkpoint_edit more = {.tensor = tensors[i % 4], .byte = last - 1, .xor_with = below & 0x80 ? 0 : 0x80};
+            struct checkpoint_edit more = {
+                .tensor = tensors[i % 4], .byte = last - 1, .xor_with = below & 0x80 ? 0 : 0x80};
             checkpoint_copy(to, again, 1, &more);
             assert_ok(tw_model_load(&model, again, TW_DTYPE_F32, 2, &log, &err));
         } else {

@@ -9,9 +9,9 @@ static const struct tw_model_config config = {
 
 /* "#" stands for the layer. */
 static const struct {
-    const char       *name;
+    const char *name;
     enum tw_site_kind kind;
-    size_t            width;
+    size_t width;
 } spellings[] = {
     {"hook_embed", TW_SITE_EMBED, 64},
     {"embed_tokens", TW_SITE_EMBED, 64},
@@ -58,8 +58,9 @@ enum { SPELLINGS = sizeof spellings / sizeof spellings[0] };
 static bool with_layers(const char *name, const char *layers, char *out, size_t size)
 {
     const char *mark = strchr(name, '#');
-    int         head = mark == NULL ? (int)strlen(name) : (int)(mark - name);
-    (void)snprintf(out, size, "%.*s%s%s", head, name, mark == NULL ? "" : layers, mark == NULL ? "" : mark + 1);
+    int head         = mark == NULL ? (int)strlen(name) : (int)(mark - name);
+    (void)snprintf(out, size, "%.*s%s%s", head, name, mark == NULL ? "" : layers,
+                   mark == NULL ? "" : mark + 1);
     return mark != NULL;
 }
 
@@ -68,11 +69,11 @@ static void test_every_spelling(void **state)
     bool seen[TW_SITE_KINDS] = {false};
     (void)state;
     for (size_t i = 0; i < SPELLINGS; i++) {
-        struct tw_site     sites[SITES];
+        struct tw_site sites[SITES];
         struct trawl_error err;
-        size_t             n = 0;
-        char               name[128];
-        bool               layered = with_layers(spellings[i].name, "3", name, sizeof name);
+        size_t n = 0;
+        char name[128];
+        bool layered = with_layers(spellings[i].name, "3", name, sizeof name);
         assert_ok(tw_site_parse(name, &config, sites, SITES, &n, &err));
         assert_int_equal(n, 1);
         assert_int_equal(sites[0].kind, spellings[i].kind);
@@ -89,10 +90,10 @@ static void test_names_survive_a_round_trip(void **state)
 {
     (void)state;
     for (size_t i = 0; i < SPELLINGS; i++) {
-        struct tw_site     one[1], again[1];
+        struct tw_site one[1], again[1];
         struct trawl_error err;
-        size_t             n = 0, m = 0;
-        char               name[128], canonical[TW_SITE_NAME_BYTES];
+        size_t n = 0, m = 0;
+        char name[128], canonical[TW_SITE_NAME_BYTES];
         (void)with_layers(spellings[i].name, "4", name, sizeof name);
         assert_ok(tw_site_parse(name, &config, one, 1, &n, &err));
         tw_site_name(one[0], canonical);
@@ -109,9 +110,9 @@ static void test_names_survive_a_round_trip(void **state)
 
 static void test_layer_lists_are_sorted_and_taken_once(void **state)
 {
-    struct tw_site     sites[SITES];
+    struct tw_site sites[SITES];
     struct trawl_error err;
-    size_t             n = 0;
+    size_t n = 0;
     (void)state;
     assert_ok(tw_site_parse("blocks.[4,0,2,0].hook_resid_post", &config, sites, SITES, &n, &err));
     assert_true(n == 3 && sites[0].layer == 0 && sites[1].layer == 2 && sites[2].layer == 4);
@@ -127,20 +128,42 @@ static void test_layer_lists_are_sorted_and_taken_once(void **state)
 
 static void test_what_is_no_site_is_refused(void **state)
 {
-    static const char *const wrong[] = {
-        "", "*", "blocks", "blocks.", "blocks.1", "blocks.1.", "blocks.x.hook_resid_post", "blocks.-1.hook_resid_post",
-        "blocks.+1.hook_resid_post", "blocks. 1.hook_resid_post", "blocks.1.hook_resid_pos", "blocks.1.hook_resid_post ",
-        "blocks.1.hook_resid_postt", "blocks.[].hook_resid_post", "blocks.[1.hook_resid_post",
-        "blocks.[1,].hook_resid_post", "blocks.[1 ,2].hook_resid_post", "blocks.[*].hook_resid_post",
-        "blocks.**.hook_resid_post", "layer_", "layer_1x", "layer_0x1", "Hook_embed", "hook_embed.0", "logits",
-        "model.layers.1.self_attn.o_proj", "ln_final", "blocks.#.hook_out"};
-    struct tw_site     sites[SITES];
+    static const char *const wrong[] = {"",
+                                        "*",
+                                        "blocks",
+                                        "blocks.",
+                                        "blocks.1",
+                                        "blocks.1.",
+                                        "blocks.x.hook_resid_post",
+                                        "blocks.-1.hook_resid_post",
+                                        "blocks.+1.hook_resid_post",
+                                        "blocks. 1.hook_resid_post",
+                                        "blocks.1.hook_resid_pos",
+                                        "blocks.1.hook_resid_post ",
+                                        "blocks.1.hook_resid_postt",
+                                        "blocks.[].hook_resid_post",
+                                        "blocks.[1.hook_resid_post",
+                                        "blocks.[1,].hook_resid_post",
+                                        "blocks.[1 ,2].hook_resid_post",
+                                        "blocks.[*].hook_resid_post",
+                                        "blocks.**.hook_resid_post",
+                                        "layer_",
+                                        "layer_1x",
+                                        "layer_0x1",
+                                        "Hook_embed",
+                                        "hook_embed.0",
+                                        "logits",
+                                        "model.layers.1.self_attn.o_proj",
+                                        "ln_final",
+                                        "blocks.#.hook_out"};
+    struct tw_site sites[SITES];
     struct trawl_error err;
-    size_t             n = 0;
+    size_t n = 0;
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         char words[128];
-        (void)snprintf(words, sizeof words, "\"%s\" is no site; sites are hook_embed, blocks.{i}.hook_resid_pre|mid|post",
+        (void)snprintf(words, sizeof words,
+                       "\"%s\" is no site; sites are hook_embed, blocks.{i}.hook_resid_pre|mid|post",
                        wrong[i]);
         assert_refused(tw_site_parse(wrong[i], &config, sites, SITES, &n, &err), TRAWL_ERR_INVALID, words);
         assert_int_equal(n, 0);
@@ -149,26 +172,27 @@ static void test_what_is_no_site_is_refused(void **state)
 
 static void test_layers_out_of_range_are_named(void **state)
 {
-    struct tw_site     sites[SITES];
+    struct tw_site sites[SITES];
     struct trawl_error err;
-    size_t             n = 0;
+    size_t n = 0;
     (void)state;
     assert_refused(tw_site_parse("layer_5", &config, sites, SITES, &n, &err), TRAWL_ERR_INVALID,
                    "site \"layer_5\": layer 5 of a model with 5 layers (0 to 4)");
-    assert_refused(tw_site_parse("blocks.[1,77,2].hook_out", &config, sites, SITES, &n, &err), TRAWL_ERR_INVALID,
-                   "layer 77 of a model with 5 layers");
-    assert_refused(tw_site_parse("layer_99999999999999999999999", &config, sites, SITES, &n, &err), TRAWL_ERR_INVALID,
-                   "of a model with 5 layers");
+    assert_refused(tw_site_parse("blocks.[1,77,2].hook_out", &config, sites, SITES, &n, &err),
+                   TRAWL_ERR_INVALID, "layer 77 of a model with 5 layers");
+    assert_refused(tw_site_parse("layer_99999999999999999999999", &config, sites, SITES, &n, &err),
+                   TRAWL_ERR_INVALID, "of a model with 5 layers");
     assert_int_equal(n, 0);
 }
 
 static void test_the_capacity_is_a_limit(void **state)
 {
-    struct tw_site     sites[3];
+    struct tw_site sites[3];
     struct trawl_error err;
-    size_t             n = 0;
+    size_t n = 0;
     (void)state;
-    assert_refused(tw_site_parse("layers.*", &config, sites, 3, &n, &err), TRAWL_ERR_LIMIT, "more than 3 sites");
+    assert_refused(tw_site_parse("layers.*", &config, sites, 3, &n, &err), TRAWL_ERR_LIMIT,
+                   "more than 3 sites");
     assert_int_equal(n, 3);
 }
 

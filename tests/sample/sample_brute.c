@@ -54,11 +54,11 @@ static size_t filter(struct place *c, size_t n, const struct tw_sample_params *p
     return kept;
 }
 
-bool sample_brute(const float *logits, size_t n_vocab, const struct tw_sample_params *p, const int32_t *history,
-                  size_t n_history, double *probability)
+bool sample_brute(const float *logits, size_t n_vocab, const struct tw_sample_params *p,
+                  const int32_t *history, size_t n_history, double *probability)
 {
     struct place c[VOCAB_MAX];
-    bool         sure = true;
+    bool sure = true;
     assert_true(n_vocab <= VOCAB_MAX);
     for (size_t i = 0; i < n_vocab; i++) {
         bool seen = false;

@@ -9,7 +9,7 @@
 
 /* probability[n_vocab] after the processors, 0 for tokens that are not kept. False: some token lies so near to the edge
  * of a filter that rounding may decide about it. */
-bool sample_brute(const float *logits, size_t n_vocab, const struct tw_sample_params *p, const int32_t *history,
-                  size_t n_history, double *probability);
+bool sample_brute(const float *logits, size_t n_vocab, const struct tw_sample_params *p,
+                  const int32_t *history, size_t n_history, double *probability);
 
 #endif /* TRAWL_TESTS_SAMPLE_BRUTE_H */

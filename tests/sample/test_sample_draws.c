@@ -50,25 +50,25 @@ static struct tw_sample_params draw_params(struct tw_philox_stream *r)
 static void test_support_and_frequencies(void **state)
 {
     struct tw_philox_stream r;
-    struct tw_sampler       s;
-    struct trawl_error      err;
-    int                     checked = 0;
+    struct tw_sampler s;
+    struct trawl_error err;
+    int checked = 0;
     (void)state;
     print_message("seed %d\n", SEED);
     tw_philox_stream_init(&r, SEED, 1);
     assert_ok(tw_sampler_init(&s, &kernels, VOCAB, &err));
     for (int i = 0; i < 120; i++) {
-        float   row[VOCAB];
-        double  probability[VOCAB];
+        float row[VOCAB];
+        double probability[VOCAB];
         int32_t history[HISTORY];
-        char    what[160];
+        char what[160];
         draw_row(&r, row);
         for (size_t j = 0; j < HISTORY; j++) { /* with ids that come several times */
             history[j] = (int32_t)tw_philox_below(&r, VOCAB / 2);
         }
         struct tw_sample_params p = draw_params(&r);
-        (void)snprintf(what, sizeof what, "case %d, temperature %g top_k %lld top_p %g min_p %g penalty %g", i,
-                       p.temperature, (long long)p.top_k, p.top_p, p.min_p, p.repetition_penalty);
+        (void)snprintf(what, sizeof what, "case %d, temperature %g top_k %lld top_p %g min_p %g penalty %g",
+                       i, p.temperature, (long long)p.top_k, p.top_p, p.min_p, p.repetition_penalty);
         bool sure = sample_brute(row, VOCAB, &p, history, HISTORY, probability);
         if (sure) {
             sample_assert_fits(&s, row, &p, history, HISTORY, probability, DRAWS, what);
@@ -84,10 +84,10 @@ static void test_wide_rows_and_deep_filters(void **state)
 {
     enum { WIDE = 1000 };
     struct tw_philox_stream r;
-    struct tw_sampler       s;
-    struct trawl_error      err;
-    float                   row[WIDE];
-    double                  probability[WIDE];
+    struct tw_sampler s;
+    struct trawl_error err;
+    float row[WIDE];
+    double probability[WIDE];
     (void)state;
     tw_philox_stream_init(&r, SEED, 2);
     assert_ok(tw_sampler_init(&s, &kernels, WIDE, &err));
@@ -114,19 +114,19 @@ static void test_wide_rows_and_deep_filters(void **state)
 
 static void test_greedy_takes_the_highest_and_of_equals_the_lowest_id(void **state)
 {
-    struct tw_sampler       s;
-    struct trawl_error      err;
+    struct tw_sampler s;
+    struct trawl_error err;
     struct tw_sample_params p;
-    float                   row[VOCAB] = {0};
+    float row[VOCAB] = {0};
     (void)state;
     assert_ok(tw_sampler_init(&s, &kernels, VOCAB, &err));
     tw_sample_params_init(&p);
     assert_int_equal(tw_sample(&s, row, &p, NULL, 0, 0).token, 0);
     row[96] = row[41] = row[40] = 3;
     assert_int_equal(tw_sample(&s, row, &p, NULL, 0, 0).token, 40);
-    p.repetition_penalty = 1.5; /* greedy after the penalty; logprob before it */
-    int32_t           history[] = {40, 40, 96};
-    struct tw_sampled got       = tw_sample(&s, row, &p, history, 3, 3);
+    p.repetition_penalty  = 1.5; /* greedy after the penalty; logprob before it */
+    int32_t history[]     = {40, 40, 96};
+    struct tw_sampled got = tw_sample(&s, row, &p, history, 3, 3);
     assert_int_equal(got.token, 41);
     assert_true(got.logprob == tw_sample_logprob(&kernels, row, VOCAB, 41));
     p.repetition_penalty = 1;
@@ -144,13 +144,13 @@ static void test_greedy_takes_the_highest_and_of_equals_the_lowest_id(void **sta
 static void test_a_draw_is_a_function_of_row_parameters_seed_and_position(void **state)
 {
     enum { ROWS = 40, POSITIONS = 8 };
-    static float            rows[ROWS][VOCAB];
-    struct tw_sampled       want[ROWS][POSITIONS];
+    static float rows[ROWS][VOCAB];
+    struct tw_sampled want[ROWS][POSITIONS];
     struct tw_sample_params p[ROWS];
     struct tw_philox_stream r;
-    struct tw_sampler       a, b;
-    struct trawl_error      err;
-    int32_t                 history[HISTORY] = {0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89};
+    struct tw_sampler a, b;
+    struct trawl_error err;
+    int32_t history[HISTORY] = {0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89};
     (void)state;
     tw_philox_stream_init(&r, SEED, 3);
     assert_ok(tw_sampler_init(&a, &kernels, VOCAB, &err));
@@ -181,13 +181,13 @@ static void test_a_draw_is_a_function_of_row_parameters_seed_and_position(void *
 static void test_every_isa_draws_the_same(void **state)
 {
     static const char *const isas[] = {"scalar", "avx2", "avx512", "avx512bf16"};
-    struct trawl_error       err;
-    struct tw_sampler        s;
-    int                      n_isas = 0;
+    struct trawl_error err;
+    struct tw_sampler s;
+    int n_isas = 0;
     static struct tw_sampled want[60][4], got[60][4];
     (void)state;
     for (size_t isa = 0; isa < 4; isa++) {
-        struct tw_kernels       k;
+        struct tw_kernels k;
         struct tw_philox_stream r;
         if (tw_kernels_init(&k, isas[isa], &err) != TRAWL_OK) {
             continue;

@@ -18,8 +18,8 @@ struct moments {
 
 static struct moments moments_of(const float *row, size_t n)
 {
-    struct moments m   = {0};
-    double         max = -INFINITY, z = 0;
+    struct moments m = {0};
+    double max = -INFINITY, z = 0;
     for (size_t i = 0; i < n; i++) {
         max = fmax(max, (double)row[i]);
     }
@@ -40,12 +40,12 @@ static struct moments moments_of(const float *row, size_t n)
 
 static void test_logprob_and_entropies_equal_f64(void **state)
 {
-    static const size_t     sizes[] = {1, 2, 7, 131, 1023, 1025, 5000};
-    static const double     scales[] = {0, 0.01, 3, 40, 3000};
-    static float            row[5000];
+    static const size_t sizes[]  = {1, 2, 7, 131, 1023, 1025, 5000};
+    static const double scales[] = {0, 0.01, 3, 40, 3000};
+    static float row[5000];
     struct tw_philox_stream r;
-    struct tw_sampler       s;
-    struct trawl_error      err;
+    struct tw_sampler s;
+    struct trawl_error err;
     struct tw_sample_params p;
     (void)state;
     print_message("seed %d\n", SEED);
@@ -57,12 +57,12 @@ static void test_logprob_and_entropies_equal_f64(void **state)
             for (size_t v = 0; v < sizes[i]; v++) {
                 row[v] = (float)(scales[j] * (tw_philox_double(&r) + tw_philox_double(&r) - 1));
             }
-            struct moments    m   = moments_of(row, sizes[i]);
+            struct moments m      = moments_of(row, sizes[i]);
             struct tw_sampled got = tw_sample(&s, row, &p, NULL, 0, 0);
             double want = (double)row[got.token] - m.log_z, last = (double)row[sizes[i] - 1] - m.log_z;
             assert_true(fabs((double)got.logprob - want) < 2e-7 * (1 + fabs(want)));
-            assert_true(fabs((double)tw_sample_logprob(&kernels, row, sizes[i], (int32_t)sizes[i] - 1) - last) <
-                        2e-7 * (1 + fabs(last)));
+            assert_true(fabs((double)tw_sample_logprob(&kernels, row, sizes[i], (int32_t)sizes[i] - 1) -
+                             last) < 2e-7 * (1 + fabs(last)));
             assert_true(fabs((double)got.entropy - m.entropy) < 1e-6 * (1 + m.entropy));
             assert_true(fabs((double)got.varentropy - m.varentropy) < 2e-6 * (1 + m.varentropy));
         }
@@ -81,9 +81,9 @@ static void test_odd_rows_give_a_token_and_the_same_one(void **state)
         {NAN, -INFINITY, NAN, NAN, NAN, NAN, NAN, NAN, NAN},
         {NAN, 1, NAN, 2, NAN, NAN, INFINITY, -INFINITY, 0},
     };
-    const float some_nan[VOCAB] = {NAN, 1, NAN, 2, NAN, 1.5F, -INFINITY, NAN, NAN};
-    const float busy[VOCAB]     = {0, 0, 0, 0, 0, 0, 0, 0, 1};
-    const float huge[VOCAB]     = {3e38F, -3e38F, 0, 0, 0, 0, 0, 0, 3e38F};
+    const float some_nan[VOCAB]                   = {NAN, 1, NAN, 2, NAN, 1.5F, -INFINITY, NAN, NAN};
+    const float busy[VOCAB]                       = {0, 0, 0, 0, 0, 0, 0, 0, 1};
+    const float huge[VOCAB]                       = {3e38F, -3e38F, 0, 0, 0, 0, 0, 0, 3e38F};
     static const struct tw_sample_params params[] = {
         {.temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = 5},
         {.temperature = 1, .top_p = 0.9, .repetition_penalty = 1, .seed = 5},
@@ -94,9 +94,9 @@ static void test_odd_rows_give_a_token_and_the_same_one(void **state)
         {.temperature = 1e-40, .top_p = 1, .min_p = 0.5, .repetition_penalty = 1, .seed = 5},
         {.temperature = 1e300, .top_p = 0.5, .repetition_penalty = 1, .seed = 5}, /* infinite in f32 */
     };
-    struct tw_sampler  fresh, used;
+    struct tw_sampler fresh, used;
     struct trawl_error err;
-    const int32_t      history[] = {8, 2};
+    const int32_t history[] = {8, 2};
     (void)state;
     for (size_t i = 0; i < sizeof params / sizeof params[0]; i++) {
         assert_ok(tw_sampler_init(&used, &kernels, VOCAB, &err));
@@ -120,11 +120,11 @@ static void test_odd_rows_give_a_token_and_the_same_one(void **state)
 
 static void test_ids_outside_the_vocabulary_are_no_history(void **state)
 {
-    struct tw_sampler             s;
-    struct trawl_error            err;
-    const float                   row[4]    = {1, 2, 3, 2.5F};
-    const int32_t                 history[] = {-1, INT32_MIN, 4, INT32_MAX, 2};
-    const struct tw_sample_params p         = {.top_p = 1, .repetition_penalty = 2};
+    struct tw_sampler s;
+    struct trawl_error err;
+    const float row[4]              = {1, 2, 3, 2.5F};
+    const int32_t history[]         = {-1, INT32_MIN, 4, INT32_MAX, 2};
+    const struct tw_sample_params p = {.top_p = 1, .repetition_penalty = 2};
     (void)state;
     assert_ok(tw_sampler_init(&s, &kernels, 4, &err));
     assert_int_equal(tw_sample(&s, row, &p, history, 5, 5).token, 3);
@@ -135,12 +135,14 @@ static void test_parameters_are_refused_with_their_range(void **state)
 {
     static const struct {
         struct tw_sample_params p;
-        const char             *words;
+        const char *words;
     } cases[] = {
-        {{.temperature = -0.5, .top_p = 1, .repetition_penalty = 1}, "temperature is -0.5, expected 0 (greedy) or a positive"},
+        {{.temperature = -0.5, .top_p = 1, .repetition_penalty = 1},
+         "temperature is -0.5, expected 0 (greedy) or a positive"},
         {{.temperature = NAN, .top_p = 1, .repetition_penalty = 1}, "temperature is nan"},
         {{.temperature = INFINITY, .top_p = 1, .repetition_penalty = 1}, "temperature is inf"},
-        {{.top_k = -1, .top_p = 1, .repetition_penalty = 1}, "top_k is -1, expected 0 (off) or a positive integer"},
+        {{.top_k = -1, .top_p = 1, .repetition_penalty = 1},
+         "top_k is -1, expected 0 (off) or a positive integer"},
         {{.top_p = 0, .repetition_penalty = 1}, "top_p is 0, expected more than 0 and at most 1"},
         {{.top_p = 1.01, .repetition_penalty = 1}, "top_p is 1.01"},
         {{.top_p = NAN, .repetition_penalty = 1}, "top_p is nan"},
@@ -151,11 +153,12 @@ static void test_parameters_are_refused_with_their_range(void **state)
         {{.top_p = 1, .repetition_penalty = INFINITY}, "repetition_penalty is inf"},
     };
     struct tw_sample_params p;
-    struct trawl_error      err;
+    struct trawl_error err;
     (void)state;
     tw_sample_params_init(&p);
     assert_ok(tw_sample_params_check(&p, &err));
-    p = (struct tw_sample_params){.temperature = 100, .top_k = INT64_MAX, .top_p = 1e-9, .min_p = 1, .repetition_penalty = 0.1};
+    p = (struct tw_sample_params){
+        .temperature = 100, .top_k = INT64_MAX, .top_p = 1e-9, .min_p = 1, .repetition_penalty = 0.1};
     assert_ok(tw_sample_params_check(&p, &err));
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_refused(tw_sample_params_check(&cases[i].p, &err), TRAWL_ERR_INVALID, cases[i].words);

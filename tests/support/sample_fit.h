@@ -12,9 +12,9 @@ enum { SAMPLE_FIT_VOCAB = 1024 }; /* at most */
 
 /* Draw `n` tokens at positions 0 .. n-1 and fail the running test unless all have a probability[n_vocab] above 0 and
  * their frequencies fit (chi-square, tokens expected less than 8 times taken together). */
-static inline void sample_assert_fits(struct tw_sampler *s, const float *logits, const struct tw_sample_params *p,
-                                      const int32_t *history, size_t n_history, const double *probability, size_t n,
-                                      const char *what)
+static inline void sample_assert_fits(struct tw_sampler *s, const float *logits,
+                                      const struct tw_sample_params *p, const int32_t *history,
+                                      size_t n_history, const double *probability, size_t n, const char *what)
 {
     size_t count[SAMPLE_FIT_VOCAB] = {0};
     for (size_t i = 0; i < n; i++) {
@@ -26,7 +26,7 @@ static inline void sample_assert_fits(struct tw_sampler *s, const float *logits,
         count[token]++;
     }
     double chi = 0, rest_expected = 0, rest_count = 0;
-    int    bins = 0;
+    int bins = 0;
     for (size_t i = 0; i < s->n_vocab; i++) {
         double expected = probability[i] * (double)n, got = (double)count[i];
         if (expected < 8) {
