@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "apps/arc/arc_merge.h"
 #include "apps/arc/arc_report.h"
 #include "apps/arc/arc_score.h"
 #include "apps/arc/arc_transform.h"
@@ -132,4 +133,19 @@ int cmd_arc_report(const struct cli_args *args, struct trawl_error *err)
                                           .solutions = cli_get_string(args, "solutions"),
                                           .output    = cli_get_string(args, "out")};
     return cli_exit_code(tw_arc_report(&config, &log, err));
+}
+
+/* ---- merge ---- */
+
+int cmd_arc_merge(const struct cli_args *args, struct trawl_error *err)
+{
+    struct tw_arc_merge_summary summary;
+    const char *const *inputs = NULL;
+    size_t n                  = cli_get_strings(args, "inputs", &inputs);
+    trawl_status status = tw_arc_merge(inputs, n, cli_get_string(args, "output_filepath"), &summary, err);
+    if (status == TRAWL_OK) {
+        (void)fprintf(stderr, "trawl arc merge: %zu shards, %zu tasks, %zu records\n", n, summary.tasks,
+                      summary.records);
+    }
+    return cli_exit_code(status);
 }

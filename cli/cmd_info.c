@@ -19,8 +19,8 @@
 #include "cli/model_folder.h"
 #include "cli/terminal.h"
 #include "kernels/kernels.h"
-#include "json/json.h"
 #include "trawl/trawl.h"
+#include "json/json.h"
 
 /* ---- build ---- */
 

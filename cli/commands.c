@@ -12,6 +12,8 @@ static const struct cli_entry entries[] = {
     {&cli_arc_vote, cmd_arc_vote},
     {&cli_arc_score, cmd_arc_score},
     {&cli_arc_report, cmd_arc_report},
+    {&cli_arc_merge, cmd_arc_merge},
+    {&cli_acts_merge, cmd_acts_merge},
     {&cli_generate, cmd_generate},
     {&cli_trace, cmd_trace},
     {&cli_bench, cmd_bench},

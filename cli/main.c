@@ -48,8 +48,8 @@ static int run_in_world(const struct cli_entry *entry, struct cli_args *args, st
         return finish(entry->command->name, CLI_EXIT_FAILED, err);
     }
     cli_args_set_world(args, world);
-    cli_run_fn *run  = trawl_world_rank(world) == 0 ? entry->run : cli_serve;
-    int         code = finish(entry->command->name, run(args, err), err);
+    cli_run_fn *run = trawl_world_rank(world) == 0 ? entry->run : cli_serve;
+    int code        = finish(entry->command->name, run(args, err), err);
     trawl_world_close(&world);
     return code;
 }

@@ -80,7 +80,9 @@ struct cli_family {
     const char *summary;
 };
 
-extern const struct cli_command cli_arc_run, cli_arc_transform, cli_arc_vote, cli_arc_score, cli_arc_report;
+extern const struct cli_command cli_arc_run, cli_arc_transform, cli_arc_vote, cli_arc_score, cli_arc_report,
+    cli_arc_merge;
+extern const struct cli_command cli_acts_merge;
 extern const struct cli_command cli_generate, cli_trace, cli_bench, cli_plan, cli_shard;
 extern const struct cli_command cli_tokenize, cli_info, cli_help, cli_man, cli_completions;
 

@@ -310,3 +310,33 @@ const struct cli_command cli_arc_report = {
     .examples = {{"arc report --results predictions_task_results.json --dataset tasks.json --out report.html",
                   "A page without solutions."}},
 };
+
+/* ---- arc merge ---- */
+
+static const struct cli_option merge_options[] = {
+    {.name     = "inputs",
+     .type     = CLI_PATHS,
+     .required = true,
+     .value    = "FILE",
+     .help     = "..._task_results.json of all shards of a run, in any order",
+     .text = "Beside each lie the other files of its run: the predictions, and the journal, which says which "
+             "shard it "
+             "is."},
+    {.name     = "output_filepath",
+     .type     = CLI_PATH,
+     .required = true,
+     .value    = "FILE",
+     .help     = "the predictions of the whole run; ..._task_results.json is written beside it"},
+};
+static const struct cli_group merge_group = {"Options", merge_options, COUNT(merge_options)};
+
+const struct cli_command cli_arc_merge = {
+    .name    = "arc merge",
+    .summary = "join the results of a run's shards",
+    .text = "Both files have the bytes that one run of all tasks would have written. A shard that is missing "
+            "or of another "
+            "run is refused by name. Activations are joined by acts merge.",
+    .groups   = {&merge_group},
+    .examples = {{"arc merge --inputs s0_task_results.json s1_task_results.json --output_filepath all.json",
+                  "Two shards."}},
+};

@@ -7,7 +7,8 @@
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 const struct cli_family cli_families[] = {
-    {"arc", "ARC-AGI tasks: run, vote, score, report"},
+    {"arc", "ARC-AGI tasks: run, vote, score, report, join shards"},
+    {"acts", "stored activations: join the shards of a run"},
     {NULL, NULL},
 };
 
@@ -148,8 +149,8 @@ static const struct cli_option bench_options[] = {
      .max       = 1000,
      .fallback  = "3",
      .help      = "repetitions; medians are reported"},
-    {.name = "seed",
-     .type = CLI_INT,
+    {.name      = "seed",
+     .type      = CLI_INT,
      .has_range = true,
      .min       = 0,
      .max       = 9007199254740992.0,
@@ -162,11 +163,11 @@ static const struct cli_group bench_group = {"Options", bench_options, COUNT(ben
 const struct cli_command cli_bench = {
     .name    = "bench",
     .summary = "speed of prefill, decode and harvest beside the machine's limits",
-    .text =
-        "Measures what memory and arithmetic units can do at most, then how close the model comes. The machine's "
-        "limits and all figures are measured in turns, so that a change of its speed hits them alike. "
-        "Prompts are random token ids: the model folder needs no tokenizer.",
-    .groups   = {&bench_group, &cli_model_group},
+    .text   = "Measures what memory and arithmetic units can do at most, then how close the model comes. The "
+              "machine's "
+              "limits and all figures are measured in turns, so that a change of its speed hits them alike. "
+              "Prompts are random token ids: the model folder needs no tokenizer.",
+    .groups = {&bench_group, &cli_model_group},
     .examples = {{"bench --model_path Qwen2.5-0.5B --threads 2 --batch 1,8,16,32 --json",
                   "All figures as JSON."},
                  {"bench --model_path Qwen2.5-0.5B --prompt 64,512,2048 --context 128,1024,4096",

@@ -101,8 +101,10 @@ static const struct cli_option model_options[] = {
      .max       = 1024,
      .fallback  = "1",
      .help      = "devices in each process, when mpirun or srun started several",
-     .text      = "The mesh has as many devices as all processes together, process r holding devices r * k to r * k + k - 1 "
-                  "in the order of --mesh_shape, the model axis running fastest. A process alone holds the whole mesh."},
+     .text = "The mesh has as many devices as all processes together, process r holding devices r * k to r * "
+             "k + k - 1 "
+             "in the order of --mesh_shape, the model axis running fastest. A process alone holds the whole "
+             "mesh."},
     {.name = "verify_weights",
      .type = CLI_FLAG,
      .help = "check every checksum of packed weights (trawl shard) before using them"},

@@ -19,7 +19,7 @@ struct plan_speed {
     size_t prompt;                        /* tokens of a prompt, read in one step */
     double decode_tokens, prefill_tokens; /* per second, all replicas together */
     double decode_seconds;                /* of one decode step */
-    double read_share, exchange_share;    /* of a decode step's time */
+    double exchange_share;                /* of a decode step's time */
 };
 
 /* Decode at half of load->max_len with the whole batch; prefill of prompts of a chunk (max_len, if that is
@@ -29,7 +29,7 @@ struct plan_speed plan_speed_of(const struct tw_mesh_model *model, struct tw_mes
                                 const struct plan_rates *rates);
 
 /* What `n_threads` threads reach together here, with the kernels that a run would use: bytes per second of
- * matrix products of one row, and operations per second of many rows. Takes about a second. */
+ * matrix products of one row, and operations per second of many rows; medians. Takes about a second. */
 trawl_status plan_measure(int n_threads, enum tw_dtype compute, double *read_bytes, double *flops,
                           struct trawl_error *err);
 

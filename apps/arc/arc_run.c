@@ -14,26 +14,27 @@ enum { END_TOKENS_MAX = 16, SETTINGS_MAX = 32 };
 
 struct run {
     const struct tw_arc_run_config *c;
-    struct tw_arc_run_summary      *summary;
-    struct tw_arc_chat              chat;
-    struct tw_arc_job               job;
-    int64_t                        *ids; /* [n] requests of this shard, as numbered in the whole run */
-    size_t                          n;
-    struct tw_ids                  *prompts; /* [n] */
-    size_t                          longest;
-    uint64_t                        prompts_hash;
-    int32_t                         stop[END_TOKENS_MAX];
-    size_t                          n_stop;
-    struct tw_str                   text, response;
-    struct tw_arc_writer            records, submission;
-    struct tw_arc_attempts          attempts; /* of the task under way */
-    bool                            has_attempts;
-    size_t                          task;
+    struct tw_arc_run_summary *summary;
+    struct tw_arc_chat chat;
+    struct tw_arc_job job;
+    int64_t *ids; /* [n] requests of this shard, as numbered in the whole run */
+    size_t n;
+    struct tw_ids *prompts; /* [n] */
+    size_t longest;
+    uint64_t prompts_hash;
+    int32_t stop[END_TOKENS_MAX];
+    size_t n_stop;
+    struct tw_str text, response;
+    struct tw_arc_writer records, submission;
+    struct tw_arc_attempts attempts; /* of the task under way */
+    bool has_attempts;
+    size_t task;
 };
 
 /* ---- prompts ---- */
 
-static trawl_status render_chat(void *user, const json_t *messages, struct tw_str *out, struct trawl_error *err)
+static trawl_status render_chat(void *user, const json_t *messages, struct tw_str *out,
+                                struct trawl_error *err)
 {
     struct tw_chat_request request = {.messages = messages};
     return tw_chat_render(user, &request, out, err);
@@ -41,8 +42,8 @@ static trawl_status render_chat(void *user, const json_t *messages, struct tw_st
 
 static trawl_status select_requests(struct run *r, struct trawl_error *err)
 {
-    const struct tw_arc_run_config *c     = r->c;
-    int64_t                         total = tw_arc_job_count(&r->job);
+    const struct tw_arc_run_config *c = r->c;
+    int64_t total                     = tw_arc_job_count(&r->job);
     TW_TRY(tw_alloc((size_t)total, sizeof *r->ids, &r->ids, err));
     for (int64_t id = 0; id < total; id++) {
         if (tw_arc_job_place(&r->job, id).task % (size_t)c->num_shards == (size_t)c->shard_id) {
@@ -76,7 +77,7 @@ static trawl_status encode_prompts(struct run *r, struct tw_encoder *encoder, st
 static trawl_status make_prompts(struct run *r, struct trawl_error *err)
 {
     struct tw_encoder *encoder = NULL;
-    struct tw_hash    *hash    = NULL;
+    struct tw_hash *hash       = NULL;
     TW_TRY(tw_alloc(r->n, sizeof *r->prompts, &r->prompts, err));
     trawl_status status = tw_encoder_new(r->c->tokenizer, &encoder, err);
     if (status == TRAWL_OK) {
@@ -93,7 +94,7 @@ static trawl_status make_prompts(struct run *r, struct trawl_error *err)
 static trawl_status prepare(struct run *r, struct trawl_error *err)
 {
     const struct tw_arc_run_config *c = r->c;
-    r->chat = (struct tw_arc_chat){.render = render_chat, .user = c->tokenizer};
+    r->chat                           = (struct tw_arc_chat){.render = render_chat, .user = c->tokenizer};
     (void)tw_tokenizer_named(c->tokenizer, TW_TOKEN_EOS, &r->chat.eos_token);
     /* Base models end at one token, their instruct versions at another; a grid ends at either. */
     r->n_stop = tw_tokenizer_end_tokens(c->tokenizer, r->stop, END_TOKENS_MAX);
@@ -104,7 +105,7 @@ static trawl_status prepare(struct run *r, struct trawl_error *err)
 
 static trawl_status report_sharding(const struct run *r, trawl_engine *engine, struct trawl_error *err)
 {
-    char  *text = NULL;
+    char *text  = NULL;
     size_t rows = r->n < r->c->batch ? r->n : r->c->batch;
     TW_TRY(trawl_engine_sharding(engine, rows, r->longest, &text, err));
     r->c->report(r->c->user, text);
@@ -116,8 +117,8 @@ static trawl_status report_sharding(const struct run *r, trawl_engine *engine, s
 
 struct settings {
     struct trawl_setting list[SETTINGS_MAX];
-    size_t               n;
-    char                 hash[17], numbers[4][32];
+    size_t n;
+    char hash[17], numbers[5][32];
 };
 
 static void add_setting(struct settings *s, const char *key, const char *value)
@@ -138,18 +139,21 @@ static void collect_settings(const struct run *r, struct settings *s)
     add_setting(s, "max_output_tokens", s->numbers[1]);
     add_setting(s, "temperature", s->numbers[2]);
     add_setting(s, "shard", s->numbers[3]);
+    (void)snprintf(s->numbers[4], sizeof s->numbers[4], "%" PRIu64, c->seed);
+    add_setting(s, "augmentation_seed", s->numbers[4]);
     for (size_t i = 0; i < c->n_settings; i++) {
         add_setting(s, c->names[i], c->values[i]);
     }
     add_setting(s, "prompts", s->hash);
 }
 
-static trawl_status open_job(const struct run *r, trawl_engine *engine, trawl_job **job, struct trawl_error *err)
+static trawl_status open_job(const struct run *r, trawl_engine *engine, trawl_job **job,
+                             struct trawl_error *err)
 {
     const struct tw_arc_run_config *c = r->c;
-    struct settings                 s = {.n = 0};
-    struct trawl_job_config         config;
-    char                           *journal = NULL;
+    struct settings s                 = {.n = 0};
+    struct trawl_job_config config;
+    char *journal = NULL;
     collect_settings(r, &s);
     TW_TRY(tw_arc_results_path(c->output_path, "_journal.jsonl", &journal, err));
     trawl_job_config_init(&config);
@@ -177,7 +181,7 @@ static uint64_t request_seed(uint64_t seed, int64_t id)
 static trawl_status submit_all(const struct run *r, trawl_job *job, struct trawl_error *err)
 {
     for (size_t i = 0; i < r->n; i++) {
-        struct tw_arc_place  place = tw_arc_job_place(&r->job, r->ids[i]);
+        struct tw_arc_place place = tw_arc_job_place(&r->job, r->ids[i]);
         struct trawl_request q;
         trawl_request_init(&q);
         q.prompt           = r->prompts[i].data;
@@ -233,9 +237,9 @@ static trawl_status add_result(struct run *r, const struct trawl_result *result,
 {
     static const char *const reasons[] = {
         [TRAWL_FINISH_STOP] = "stop", [TRAWL_FINISH_LENGTH] = "length", [TRAWL_FINISH_ERROR] = "error"};
-    int64_t             id    = r->ids[result->request];
+    int64_t id                = r->ids[result->request];
     struct tw_arc_place place = tw_arc_job_place(&r->job, id);
-    const char         *task  = r->c->dataset->tasks[place.task].id;
+    const char *task          = r->c->dataset->tasks[place.task].id;
     tw_str_reset(&r->text);
     tw_str_reset(&r->response);
     TW_TRY(tw_arc_job_prompt(&r->job, id, &r->text, err));
@@ -252,11 +256,11 @@ static trawl_status add_result(struct run *r, const struct trawl_result *result,
     TW_TRY(tw_arc_job_record(&r->job, id, &r->text, &response, &record, err));
     if (result->error != NULL) {
         r->summary->failed++;
-        tw_log(&r->c->log, TW_LOG_WARNING, "task %s, prediction %" PRId64 ", test %d: %s", task, place.k, place.idx,
-               result->error);
+        tw_log(&r->c->log, TW_LOG_WARNING, "task %s, prediction %" PRId64 ", test %d: %s", task, place.k,
+               place.idx, result->error);
     } else {
-        r->summary->answered += record.parse_error == NULL ||
-                                tw_arc_prompt_answer(r->c->prompt) != TW_ARC_ANSWER_GRID;
+        r->summary->answered +=
+            record.parse_error == NULL || tw_arc_prompt_answer(r->c->prompt) != TW_ARC_ANSWER_GRID;
     }
     trawl_status status = tw_arc_results_add(&r->records, &record, err);
     if (status == TRAWL_OK) {
@@ -270,7 +274,7 @@ static trawl_status take_results(struct run *r, trawl_job *job, struct trawl_err
 {
     for (;;) {
         struct trawl_result result;
-        bool                more = false;
+        bool more = false;
         TW_TRY(trawl_job_next(job, &result, &more, err));
         if (!more) {
             return finish_task(r, err);
@@ -282,15 +286,16 @@ static trawl_status take_results(struct run *r, trawl_job *job, struct trawl_err
 
 static trawl_status write_stats(const struct run *r, struct trawl_error *err)
 {
-    const struct tw_arc_run_summary *s    = r->summary;
-    char                            *path = NULL;
-    char                             text[512];
+    const struct tw_arc_run_summary *s = r->summary;
+    char *path                         = NULL;
+    char text[512];
     TW_TRY(tw_arc_results_path(r->c->output_path, ".stats.json", &path, err));
-    int n = snprintf(text, sizeof text,
-                     "{\"prompts\": %zu, \"answered\": %zu, \"failed\": %zu, \"from_journal\": %zu, "
-                     "\"prompt_tokens\": %" PRIu64 ", \"generated_tokens\": %" PRIu64 ", \"seconds\": %.3f}\n",
-                     s->prompts, s->answered, s->failed, s->from_journal, s->prompt_tokens, s->generated_tokens,
-                     s->seconds);
+    int n =
+        snprintf(text, sizeof text,
+                 "{\"prompts\": %zu, \"answered\": %zu, \"failed\": %zu, \"from_journal\": %zu, "
+                 "\"prompt_tokens\": %" PRIu64 ", \"generated_tokens\": %" PRIu64 ", \"seconds\": %.3f}\n",
+                 s->prompts, s->answered, s->failed, s->from_journal, s->prompt_tokens, s->generated_tokens,
+                 s->seconds);
     trawl_status status = tw_file_replace(path, text, (size_t)n, err);
     tw_free(path);
     return status;
@@ -299,8 +304,8 @@ static trawl_status write_stats(const struct run *r, struct trawl_error *err)
 static trawl_status run_job(struct run *r, trawl_job *job, struct trawl_error *err)
 {
     struct trawl_job_stats stats;
-    char                  *records = NULL;
-    uint64_t               started = tw_clock_ns();
+    char *records    = NULL;
+    uint64_t started = tw_clock_ns();
     trawl_job_stats(job, &stats);
     r->c->on_start(r->c->user, r->n, stats.committed);
     TW_TRY(tw_arc_results_path(r->c->output_path, "_task_results.json", &records, err));
@@ -322,7 +327,7 @@ static trawl_status run_job(struct run *r, trawl_job *job, struct trawl_error *e
 static trawl_status run(struct run *r, trawl_engine *engine, struct trawl_error *err)
 {
     trawl_job *job = NULL;
-    char      *dir = NULL;
+    char *dir      = NULL;
     TW_TRY(prepare(r, err));
     r->summary->prompts = r->n;
     TW_TRY(report_sharding(r, engine, err));

@@ -26,24 +26,25 @@ typedef void trawl_log_fn(void *user, int level, const char *message);
 /* Set by trawl_engine_config_init; change what differs. Nothing here but dtype, kv_dtype and tree_leaves can
  * change a single bit of any result. */
 struct trawl_engine_config {
-    uint32_t         size; /* sizeof, set by _init: fields may be appended in later versions */
-    const char      *model_path; /* Hugging Face folder: config.json, *.safetensors, tokenizer.json */
-    int              mesh_data, mesh_model; /* replicas x devices of a replica; 1 1 */
+    uint32_t size;             /* sizeof, set by _init: fields may be appended in later versions */
+    const char *model_path;    /* Hugging Face folder: config.json, *.safetensors, tokenizer.json */
+    int mesh_data, mesh_model; /* replicas x devices of a replica; 1 1 */
     enum trawl_dtype dtype;
     enum trawl_dtype kv_dtype; /* of cached keys and values; as dtype unless kv_dtype_set */
-    int              kv_dtype_set;
-    int              threads;        /* per device; 0: cores divided by devices, at least 1 */
-    size_t           batch_size;     /* sequences in flight per replica; 8 */
-    size_t           prefill_chunk;  /* prompt tokens per step and replica; 512 */
-    int              tree_leaves;    /* 8, 16 or 32: leaves of a sum over model ranks; most model ranks; 8 */
-    size_t           max_model_len;  /* tokens of the longest sequence; 0: the model's context */
-    size_t           kv_cache_bytes; /* per replica; 0: automatic */
-    const char      *isa;            /* NULL or "auto", "scalar", "avx2", "avx512", "avx512bf16" */
-    trawl_log_fn    *log;            /* NULL: silence */
-    void            *log_user;
-    int              log_level;
-    struct trawl_world *world; /* trawl/world.h: the processes that share the mesh; NULL: this one has all of it */
-    int              devices_per_rank; /* devices of each process of a world; 1 */
+    int kv_dtype_set;
+    int threads;           /* per device; 0: cores divided by devices, at least 1 */
+    size_t batch_size;     /* sequences in flight per replica; 8 */
+    size_t prefill_chunk;  /* prompt tokens per step and replica; 512 */
+    int tree_leaves;       /* 8, 16 or 32: leaves of a sum over model ranks; most model ranks; 8 */
+    size_t max_model_len;  /* tokens of the longest sequence; 0: the model's context */
+    size_t kv_cache_bytes; /* per replica; 0: automatic */
+    const char *isa;       /* NULL or "auto", "scalar", "avx2", "avx512", "avx512bf16" */
+    trawl_log_fn *log;     /* NULL: silence */
+    void *log_user;
+    int log_level;
+    struct trawl_world
+        *world;           /* trawl/world.h: the processes that share the mesh; NULL: this one has all of it */
+    int devices_per_rank; /* devices of each process of a world; 1 */
 };
 
 TRAWL_API void trawl_engine_config_init(struct trawl_engine_config *config);
@@ -58,16 +59,17 @@ TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_engine_open(const struct trawl_eng
 TRAWL_API void trawl_engine_close(trawl_engine **engine);
 
 struct trawl_model_info {
-    char     architecture[64];
+    char architecture[64];
     uint64_t parameters;
-    size_t   vocab_size, hidden_size, intermediate_size, n_layers, n_heads, n_kv_heads, head_dim;
-    size_t   context; /* max_model_len in force */
-    int      mesh_data, mesh_model, threads, tree_leaves;
+    size_t vocab_size, hidden_size, intermediate_size, n_layers, n_heads, n_kv_heads, head_dim;
+    size_t context; /* max_model_len in force */
+    int mesh_data, mesh_model, threads, tree_leaves;
     enum trawl_dtype dtype, kv_dtype;
-    char     isa[32];        /* kernels in use */
-    int      bf16_dot;       /* matrix products run on the bf16 dot instruction */
-    char     fingerprint[17]; /* of every weight of the checkpoint */
-    size_t   weight_bytes, kv_bytes, buffer_bytes; /* address space; KV pages become resident as they are used */
+    char isa[32];         /* kernels in use */
+    int bf16_dot;         /* matrix products run on the bf16 dot instruction */
+    char fingerprint[17]; /* of every weight of the checkpoint */
+    size_t weight_bytes, kv_bytes,
+        buffer_bytes; /* address space; KV pages become resident as they are used */
 };
 
 TRAWL_API void trawl_engine_info(const trawl_engine *engine, struct trawl_model_info *info);

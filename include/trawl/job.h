@@ -39,22 +39,23 @@ enum trawl_activations_format { TRAWL_FORMAT_SAFETENSORS = 0, TRAWL_FORMAT_PKL =
 /* What to keep of the forward passes. */
 struct trawl_capture_config {
     const char *const *sites; /* names or patterns: "blocks.10.hook_resid_post", "layer_10", ... */
-    size_t             n_sites;
-    const char        *dir;   /* the store's folder; NULL: rows go to on_rows only */
+    size_t n_sites;
+    const char *dir; /* the store's folder; NULL: rows go to on_rows only */
     enum trawl_activations_format format;
-    enum trawl_dtype   dtype; /* on disk; pickles are always float32 */
+    enum trawl_dtype dtype; /* on disk; pickles are always float32 */
 };
 
 struct trawl_job_config {
-    uint32_t    size; /* sizeof, set by _init */
+    uint32_t size;            /* sizeof, set by _init */
     const char *journal_path; /* NULL: none, the job cannot be resumed */
-    bool        resume;       /* continue a journal that is there, begin one that is not; else one that is there
+    bool resume; /* continue a journal that is there, begin one that is not; else one that is there
                                  is refused */
-    const struct trawl_setting *settings; /* what the results depend on beyond the engine's own settings; a job
+    const struct trawl_setting
+        *settings; /* what the results depend on beyond the engine's own settings; a job
                                              continues only a journal of equal settings */
-    size_t      n_settings;
-    size_t      commit_every; /* requests of a commit group; 0: 80 */
-    uint64_t    random_seed;  /* requests without a seed get one from this and their number */
+    size_t n_settings;
+    size_t commit_every;  /* requests of a commit group; 0: 80 */
+    uint64_t random_seed; /* requests without a seed get one from this and their number */
     struct trawl_capture_config capture;
     /* Callbacks; `user` is passed through. All may be NULL. All but on_tick run on the engine's threads. */
     void *user;
@@ -75,52 +76,53 @@ struct trawl_job_config {
 TRAWL_API void trawl_job_config_init(struct trawl_job_config *config);
 
 struct trawl_request {
-    uint32_t       size;   /* sizeof, set by _init */
+    uint32_t size;         /* sizeof, set by _init */
     const int32_t *prompt; /* [n_prompt], copied */
-    size_t         n_prompt;
-    size_t         max_tokens;  /* most to generate; 0: compute the prompt only */
-    double         temperature; /* 0: greedy */
-    int64_t        top_k;       /* 0: off */
-    double         top_p;       /* 1: off */
-    double         min_p;       /* 0: off */
-    double         repetition_penalty; /* 1: off */
-    uint64_t       seed;
-    bool           has_seed;
-    bool           ignore_eos;
+    size_t n_prompt;
+    size_t max_tokens;         /* most to generate; 0: compute the prompt only */
+    double temperature;        /* 0: greedy */
+    int64_t top_k;             /* 0: off */
+    double top_p;              /* 1: off */
+    double min_p;              /* 0: off */
+    double repetition_penalty; /* 1: off */
+    uint64_t seed;
+    bool has_seed;
+    bool ignore_eos;
     const int32_t *stop_token_ids; /* [n_stop_token_ids], copied */
-    size_t         n_stop_token_ids;
-    bool           want_logits; /* on_logits for every prompt position */
-    const char    *task_id;     /* copied; names the rows in pickles; NULL: "" */
-    int64_t        sample_idx;
-    uint64_t       number; /* of a part of a larger run: its number there, which goes into the files */
-    bool           has_number; /* else its place in this job; numbers ascend from request to request */
+    size_t n_stop_token_ids;
+    bool want_logits;    /* on_logits for every prompt position */
+    const char *task_id; /* copied; names the rows in pickles; NULL: "" */
+    int64_t sample_idx;
+    uint64_t number; /* of a part of a larger run: its number there, which goes into the files */
+    bool has_number; /* else its place in this job; numbers ascend from request to request */
 };
 
 TRAWL_API void trawl_request_init(struct trawl_request *request);
 
 enum trawl_finish_reason {
-    TRAWL_FINISH_STOP = 0,  /* an end token, which is the last of `tokens` */
+    TRAWL_FINISH_STOP   = 0, /* an end token, which is the last of `tokens` */
     TRAWL_FINISH_LENGTH = 1, /* max_tokens, or the context is full */
-    TRAWL_FINISH_ERROR = 2  /* could not be run: `error` says why; other requests are not affected */
+    TRAWL_FINISH_ERROR  = 2  /* could not be run: `error` says why; other requests are not affected */
 };
 
 /* Pointers are valid until the next trawl_job_next or trawl_job_close. */
 struct trawl_result {
-    uint64_t                 request;
+    uint64_t request;
     enum trawl_finish_reason finish_reason;
-    const int32_t           *tokens; /* [n_tokens] */
-    const float             *logprobs, *entropies, *varentropies; /* [n_tokens]; natural logs, nats, nats^2 */
-    size_t                   n_tokens, n_prompt;
-    double                   cumulative_logprob; /* sum of logprobs, in order, in double */
-    const char              *error; /* NULL unless TRAWL_FINISH_ERROR */
-    bool                     from_journal; /* not computed now */
+    const int32_t *tokens;                            /* [n_tokens] */
+    const float *logprobs, *entropies, *varentropies; /* [n_tokens]; natural logs, nats, nats^2 */
+    size_t n_tokens, n_prompt;
+    double cumulative_logprob; /* sum of logprobs, in order, in double */
+    const char *error;         /* NULL unless TRAWL_FINISH_ERROR */
+    bool from_journal;         /* not computed now */
 };
 
 /* `config` and what it points to is borrowed during the call, the callbacks' `user` for the job's life.
  * errors: EXISTS: the journal or the store is there and resume is false, is another run's (the first setting
  *         that differs is named), or is in use; INVALID: a site; IO, FORMAT. */
-TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_job_open(trawl_engine *engine, const struct trawl_job_config *config,
-                                                       trawl_job **out, struct trawl_error *err);
+TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_job_open(trawl_engine *engine,
+                                                       const struct trawl_job_config *config, trawl_job **out,
+                                                       struct trawl_error *err);
 
 /* Add a request. A request that is invalid in itself is still numbered and ends with TRAWL_FINISH_ERROR. */
 TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_job_submit(trawl_job *job, const struct trawl_request *request,
@@ -131,16 +133,16 @@ TRAWL_API void trawl_job_end_input(trawl_job *job);
 /* Wait for the next result, in request order. *more is false when all have been returned and everything is
  * committed. TRAWL_ERR_CANCELLED after trawl_job_cancel: what was committed stays. Any other failure (a full
  * disk, a broken device) ends the job; the journal can be resumed. One thread calls it. */
-TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_job_next(trawl_job *job, struct trawl_result *result, bool *more,
-                                                       struct trawl_error *err);
+TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_job_next(trawl_job *job, struct trawl_result *result,
+                                                       bool *more, struct trawl_error *err);
 
 /* Stop after the current step; async-signal-safe, any thread. */
 TRAWL_API void trawl_job_cancel(trawl_job *job);
 
 /* Counters so far; any thread. */
 struct trawl_job_stats {
-    uint64_t submitted, finished; /* requests; finished ones include those from the journal */
-    uint64_t committed;           /* requests safe on disk */
+    uint64_t submitted, finished;             /* requests; finished ones include those from the journal */
+    uint64_t committed;                       /* requests safe on disk */
     uint64_t prompt_tokens, generated_tokens; /* computed in this process */
 };
 TRAWL_API void trawl_job_stats(trawl_job *job, struct trawl_job_stats *stats);

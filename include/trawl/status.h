@@ -38,9 +38,9 @@ typedef enum trawl_status {
  *   model.safetensors: tensor "model.norm.weight" has shape [895], expected [896] */
 struct trawl_error {
     trawl_status status;
-    int32_t      os_error; /* errno, 0 when the failure is not the system's */
-    int32_t      rank;     /* rank where it began, -1: this process, no mesh involved */
-    char         message[TRAWL_ERROR_MESSAGE_BYTES]; /* always NUL terminated */
+    int32_t os_error;                        /* errno, 0 when the failure is not the system's */
+    int32_t rank;                            /* rank where it began, -1: this process, no mesh involved */
+    char message[TRAWL_ERROR_MESSAGE_BYTES]; /* always NUL terminated */
 };
 
 /* A short lower-case name of a status, "ok", "format", ...; never NULL. */

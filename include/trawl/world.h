@@ -39,9 +39,11 @@ TRAWL_API bool trawl_world_launched(void);
 
 /* Which MPI library the plug-in libtrawl-mpi.so works with, as text of at most `size` bytes.
  * errors: UNSUPPORTED: the plug-in is not there or cannot be loaded; the message says why. */
-TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_world_transport(char *text, size_t size, struct trawl_error *err);
+TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_world_transport(char *text, size_t size,
+                                                              struct trawl_error *err);
 
-/* Join the other processes; all of them call. Once in a process.
+/* Join the other processes; all of them call. Once in a process. TRAWL_MPI_DEADLINE in the environment: seconds that
+ * a rank waits for another before it gives up, 300 by default.
  * errors: UNSUPPORTED: no MPI plug-in; COMM. */
 TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_world_open(trawl_world **out, struct trawl_error *err);
 TRAWL_API int trawl_world_rank(const trawl_world *world);
@@ -49,7 +51,8 @@ TRAWL_API int trawl_world_size(const trawl_world *world);
 
 /* Ranks other than 0: work for the engines that rank 0 opens, until it closes the world. `config` is this rank's,
  * with `world` set. Returns the first failure, which rank 0 was told of.  */
-TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_world_serve(trawl_world *world, const struct trawl_engine_config *config,
+TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_world_serve(trawl_world *world,
+                                                          const struct trawl_engine_config *config,
                                                           struct trawl_error *err);
 
 /* This rank cannot go on: break the run. The first rank's `cause` is what all get. */

@@ -36,21 +36,23 @@ void trawl_engine_config_init(struct trawl_engine_config *config)
     struct tw_engine_config d;
     tw_engine_config_init(&d);
     *config = (struct trawl_engine_config){
-        .size          = sizeof *config,
-        .mesh_data     = 1,
-        .mesh_model    = 1,
-        .batch_size    = d.batch_size,
-        .prefill_chunk = d.prefill_chunk,
-        .tree_leaves   = d.tree_leaves,
+        .size             = sizeof *config,
+        .mesh_data        = 1,
+        .mesh_model       = 1,
+        .batch_size       = d.batch_size,
+        .prefill_chunk    = d.prefill_chunk,
+        .tree_leaves      = d.tree_leaves,
         .devices_per_rank = d.devices_per_rank,
     };
 }
 
-trawl_status trawl_engine_open(const struct trawl_engine_config *config, trawl_engine **out, struct trawl_error *err)
+trawl_status trawl_engine_open(const struct trawl_engine_config *config, trawl_engine **out,
+                               struct trawl_error *err)
 {
     *out = NULL;
     if (config->size != sizeof *config) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "struct trawl_engine_config has size %u, expected %zu: call _init first",
+        return tw_fail(err, TRAWL_ERR_INVALID,
+                       "struct trawl_engine_config has size %u, expected %zu: call _init first",
                        (unsigned)config->size, sizeof *config);
     }
     if (config->model_path == NULL) {
@@ -63,20 +65,20 @@ trawl_status trawl_engine_open(const struct trawl_engine_config *config, trawl_e
     }
     struct tw_engine_config c;
     tw_engine_config_init(&c);
-    c.model_path     = config->model_path;
-    c.mesh           = (struct tw_mesh){config->mesh_data, config->mesh_model};
-    c.compute        = tw_api_dtype(config->dtype);
-    c.kv_dtype       = config->kv_dtype_set ? tw_api_dtype(config->kv_dtype) : c.compute;
-    c.threads        = config->threads;
-    c.batch_size     = config->batch_size;
-    c.prefill_chunk  = config->prefill_chunk;
-    c.tree_leaves    = config->tree_leaves;
-    c.max_model_len  = config->max_model_len;
-    c.kv_cache_bytes = config->kv_cache_bytes;
-    c.isa            = config->isa;
-    c.world          = config->world == NULL ? NULL : config->world->world;
+    c.model_path       = config->model_path;
+    c.mesh             = (struct tw_mesh){config->mesh_data, config->mesh_model};
+    c.compute          = tw_api_dtype(config->dtype);
+    c.kv_dtype         = config->kv_dtype_set ? tw_api_dtype(config->kv_dtype) : c.compute;
+    c.threads          = config->threads;
+    c.batch_size       = config->batch_size;
+    c.prefill_chunk    = config->prefill_chunk;
+    c.tree_leaves      = config->tree_leaves;
+    c.max_model_len    = config->max_model_len;
+    c.kv_cache_bytes   = config->kv_cache_bytes;
+    c.isa              = config->isa;
+    c.world            = config->world == NULL ? NULL : config->world->world;
     c.devices_per_rank = config->devices_per_rank;
-    c.log            = (struct tw_log){config->log, config->log_user, config->log_level};
+    c.log              = (struct tw_log){config->log, config->log_user, config->log_level};
 
     trawl_engine *e = NULL;
     TW_TRY(tw_alloc(1, sizeof *e, &e, err));
@@ -101,30 +103,30 @@ void trawl_engine_close(trawl_engine **engine)
 
 void trawl_engine_info(const trawl_engine *engine, struct trawl_model_info *info)
 {
-    const struct tw_model         *m      = tw_engine_model(engine->engine);
-    const struct tw_engine_config *c      = tw_engine_settings(engine->engine);
-    const struct tw_kernels       *k      = tw_engine_kernels(engine->engine);
-    struct tw_engine_memory        memory = tw_engine_memory(engine->engine);
-    *info                                 = (struct trawl_model_info){
-                                        .parameters        = tw_model_config_parameters(&m->config),
-                                        .vocab_size        = m->config.vocab,
-                                        .hidden_size       = m->config.hidden,
-                                        .intermediate_size = m->config.intermediate,
-                                        .n_layers          = m->config.n_layers,
-                                        .n_heads           = m->config.n_heads,
-                                        .n_kv_heads        = m->config.n_kv_heads,
-                                        .head_dim          = m->config.head_dim,
-                                        .context           = c->max_model_len,
-                                        .mesh_data         = c->mesh.data,
-                                        .mesh_model        = c->mesh.model,
-                                        .threads           = c->threads,
-                                        .tree_leaves       = c->tree_leaves,
-                                        .dtype             = public_dtype(c->compute),
-                                        .kv_dtype          = public_dtype(c->kv_dtype),
-                                        .bf16_dot          = k->bf16_dot,
-                                        .weight_bytes      = memory.weights,
-                                        .kv_bytes          = memory.kv,
-                                        .buffer_bytes      = memory.buffers + memory.logits,
+    const struct tw_model *m         = tw_engine_model(engine->engine);
+    const struct tw_engine_config *c = tw_engine_settings(engine->engine);
+    const struct tw_kernels *k       = tw_engine_kernels(engine->engine);
+    struct tw_engine_memory memory   = tw_engine_memory(engine->engine);
+    *info                            = (struct trawl_model_info){
+                                   .parameters        = tw_model_config_parameters(&m->config),
+                                   .vocab_size        = m->config.vocab,
+                                   .hidden_size       = m->config.hidden,
+                                   .intermediate_size = m->config.intermediate,
+                                   .n_layers          = m->config.n_layers,
+                                   .n_heads           = m->config.n_heads,
+                                   .n_kv_heads        = m->config.n_kv_heads,
+                                   .head_dim          = m->config.head_dim,
+                                   .context           = c->max_model_len,
+                                   .mesh_data         = c->mesh.data,
+                                   .mesh_model        = c->mesh.model,
+                                   .threads           = c->threads,
+                                   .tree_leaves       = c->tree_leaves,
+                                   .dtype             = public_dtype(c->compute),
+                                   .kv_dtype          = public_dtype(c->kv_dtype),
+                                   .bf16_dot          = k->bf16_dot,
+                                   .weight_bytes      = memory.weights,
+                                   .kv_bytes          = memory.kv,
+                                   .buffer_bytes      = memory.buffers + memory.logits,
     };
     (void)snprintf(info->architecture, sizeof info->architecture, "%s", m->config.architecture);
     (void)snprintf(info->isa, sizeof info->isa, "%s", k->isa);
@@ -136,7 +138,7 @@ trawl_status trawl_engine_sharding(const trawl_engine *engine, size_t rows, size
 {
     const struct tw_engine_config *c = tw_engine_settings(engine->engine);
     struct tw_mesh_model m = tw_model_config_mesh(&tw_engine_model(engine->engine)->config, c->tree_leaves);
-    struct tw_str        out;
+    struct tw_str out;
     *text = NULL;
     tw_str_init(&out, 0);
     trawl_status status = tw_mesh_verify(&m, c->mesh.model, NULL, err);

@@ -8,7 +8,7 @@
 
 struct trawl_engine {
     struct tw_engine *engine;
-    bool              has_job; /* one job at a time: it owns the replicas */
+    bool has_job; /* one job at a time: it owns the replicas */
 };
 
 enum tw_dtype tw_api_dtype(enum trawl_dtype dtype);

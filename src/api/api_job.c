@@ -18,7 +18,8 @@ void trawl_job_config_init(struct trawl_job_config *config)
 
 void trawl_request_init(struct trawl_request *request)
 {
-    *request = (struct trawl_request){.size = sizeof *request, .top_p = 1, .repetition_penalty = 1, .max_tokens = 16};
+    *request = (struct trawl_request){
+        .size = sizeof *request, .top_p = 1, .repetition_penalty = 1, .max_tokens = 16};
 }
 
 void tw_job_outcome_release(struct tw_job_outcome *o)
@@ -62,7 +63,7 @@ static void wait_changed(trawl_job *job)
 
 static enum tw_pull pull(void *user, bool wait, struct tw_request *out)
 {
-    trawl_job   *job    = user;
+    trawl_job *job      = user;
     enum tw_pull answer = TW_PULL_NONE_NOW;
     (void)pthread_mutex_lock(&job->lock);
     for (;;) {
@@ -103,8 +104,8 @@ static struct tw_job_request *request_of(trawl_job *job, uint64_t id)
     return q;
 }
 
-static trawl_status on_rows(void *user, uint64_t id, size_t site, size_t position, const float *rows, size_t n,
-                            size_t width, struct trawl_error *err)
+static trawl_status on_rows(void *user, uint64_t id, size_t site, size_t position, const float *rows,
+                            size_t n, size_t width, struct trawl_error *err)
 {
     trawl_job *job = user;
     if (job->config.on_rows != NULL) {
@@ -120,8 +121,8 @@ static trawl_status on_rows(void *user, uint64_t id, size_t site, size_t positio
     return TRAWL_OK;
 }
 
-static trawl_status on_logits(void *user, uint64_t id, size_t position, const float *rows, const float *logprobs,
-                              size_t n, size_t n_vocab, struct trawl_error *err)
+static trawl_status on_logits(void *user, uint64_t id, size_t position, const float *rows,
+                              const float *logprobs, size_t n, size_t n_vocab, struct trawl_error *err)
 {
     trawl_job *job = user;
     return job->config.on_logits(job->config.user, id, position, rows, logprobs, n, n_vocab, err);
@@ -136,7 +137,7 @@ static bool on_token(void *user, uint64_t id, int32_t token, float logprob)
 static trawl_status keep_outcome(struct tw_job_request *q, const struct tw_result *r, struct trawl_error *err)
 {
     struct tw_job_outcome *o = &q->outcome;
-    size_t                 n = r->n_tokens;
+    size_t n                 = r->n_tokens;
     o->prompt_hash           = q->prompt_hash;
     o->n_tokens              = n;
     o->finish                = r->finish == TW_FINISH_STOP     ? TRAWL_FINISH_STOP
@@ -155,9 +156,9 @@ static trawl_status keep_outcome(struct tw_job_request *q, const struct tw_resul
 
 static trawl_status on_finished(void *user, const struct tw_result *r, struct trawl_error *err)
 {
-    trawl_job             *job    = user;
-    struct tw_job_request *q      = request_of(job, r->id);
-    trawl_status           status = TRAWL_OK;
+    trawl_job *job           = user;
+    struct tw_job_request *q = request_of(job, r->id);
+    trawl_status status      = TRAWL_OK;
     if (r->finish == TW_FINISH_CANCELLED) {
         q->cancelled = true;
     } else {
@@ -173,9 +174,9 @@ static trawl_status on_finished(void *user, const struct tw_result *r, struct tr
 
 static void *run_thread(void *arg)
 {
-    trawl_job         *job = arg;
+    trawl_job *job           = arg;
     struct trawl_error error = {0};
-    trawl_status       status = tw_engine_run(job->engine->engine, &job->work, job->sites, job->n_sites, &error);
+    trawl_status status = tw_engine_run(job->engine->engine, &job->work, job->sites, job->n_sites, &error);
     (void)pthread_mutex_lock(&job->lock);
     job->run_ended  = true;
     job->run_status = status;
@@ -187,7 +188,8 @@ static void *run_thread(void *arg)
 
 /* ---- the caller's side ---- */
 
-static trawl_status expand_sites(trawl_job *job, const struct trawl_capture_config *c, struct trawl_error *err)
+static trawl_status expand_sites(trawl_job *job, const struct trawl_capture_config *c,
+                                 struct trawl_error *err)
 {
     const struct tw_model_config *m = &tw_engine_model(job->engine->engine)->config;
     TW_TRY(tw_alloc(TW_JOB_SITES_MAX, sizeof *job->sites, &job->sites, err));
@@ -237,7 +239,8 @@ trawl_status trawl_job_open(trawl_engine *engine, const struct trawl_job_config 
     trawl_job *job = NULL;
     *out           = NULL;
     if (config->size != sizeof *config) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "struct trawl_job_config has size %u, expected %zu: call _init first",
+        return tw_fail(err, TRAWL_ERR_INVALID,
+                       "struct trawl_job_config has size %u, expected %zu: call _init first",
                        (unsigned)config->size, sizeof *config);
     }
     if (engine->has_job) {
@@ -269,7 +272,8 @@ static uint64_t seed_of(const trawl_job *job, const struct trawl_request *reques
         return request->seed;
     }
     uint32_t key[2]     = {(uint32_t)job->config.random_seed, (uint32_t)(job->config.random_seed >> 32)};
-    uint32_t counter[4] = {(uint32_t)number, (uint32_t)(number >> 32), 0x74726177u, 0}; /* "traw": apart from draws */
+    uint32_t counter[4] = {(uint32_t)number, (uint32_t)(number >> 32), 0x74726177u,
+                           0}; /* "traw": apart from draws */
     uint32_t block[4];
     tw_philox(key, counter, block);
     return (uint64_t)block[1] << 32 | block[0];
@@ -278,7 +282,7 @@ static uint64_t seed_of(const trawl_job *job, const struct trawl_request *reques
 static trawl_status make_request(const trawl_job *job, const struct trawl_request *r, uint64_t id,
                                  struct tw_job_request *q, struct trawl_error *err)
 {
-    size_t   n      = 0;
+    size_t n        = 0;
     uint64_t number = r->has_number ? r->number : id;
     if (number < job->next_number || number >= INT64_MAX) {
         return tw_fail(err, TRAWL_ERR_INVALID, "request number %llu, expected %llu or more: numbers ascend",
@@ -320,7 +324,8 @@ static trawl_status make_request(const trawl_job *job, const struct trawl_reques
     if (id < job->n_journal) {
         const struct tw_job_outcome *known = &job->committed[id];
         if (known->number != number || known->prompt_hash != q->prompt_hash) {
-            return tw_fail(err, TRAWL_ERR_EXISTS, "request %llu is not the one in the journal: its %s differs",
+            return tw_fail(err, TRAWL_ERR_EXISTS,
+                           "request %llu is not the one in the journal: its %s differs",
                            (unsigned long long)number, known->number != number ? "number" : "prompt");
         }
         q->outcome         = job->committed[id];
@@ -334,7 +339,8 @@ trawl_status trawl_job_submit(trawl_job *job, const struct trawl_request *reques
 {
     struct tw_job_request *q = NULL;
     if (request->size != sizeof *request) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "struct trawl_request has size %u, expected %zu: call _init first",
+        return tw_fail(err, TRAWL_ERR_INVALID,
+                       "struct trawl_request has size %u, expected %zu: call _init first",
                        (unsigned)request->size, sizeof *request);
     }
     if (job->input_ended) {
@@ -373,7 +379,8 @@ static trawl_status wait_result(trawl_job *job, struct tw_job_request **out, str
     *out                = NULL;
     (void)pthread_mutex_lock(&job->lock);
     for (;;) {
-        struct tw_job_request *q = job->next_result < job->n_submitted ? job->requests[job->next_result] : NULL;
+        struct tw_job_request *q =
+            job->next_result < job->n_submitted ? job->requests[job->next_result] : NULL;
         if (q != NULL && q->finished) {
             *out = q;
             break;
@@ -462,9 +469,9 @@ void trawl_job_stats(trawl_job *job, struct trawl_job_stats *stats)
 {
     (void)pthread_mutex_lock(&job->lock);
     *stats = (struct trawl_job_stats){
-        .submitted        = job->n_submitted,
-        .finished         = atomic_load(&job->n_finished),
-        .committed        = atomic_load(&job->n_committed),
+        .submitted = job->n_submitted,
+        .finished  = atomic_load(&job->n_finished),
+        .committed = atomic_load(&job->n_committed),
     };
     tw_engine_progress(job->engine->engine, &stats->prompt_tokens, &stats->generated_tokens);
     (void)pthread_mutex_unlock(&job->lock);

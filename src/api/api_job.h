@@ -9,82 +9,83 @@
 
 #include "api/api_engine.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "store/store.h"
 #include "store/store_journal.h"
 #include "trawl/job.h"
+#include "json/json.h"
 
 enum { TW_JOB_SITES_MAX = 4096 };
 
 struct tw_job_outcome {
     enum trawl_finish_reason finish;
-    int32_t *tokens;                           /* [n_tokens] owned */
-    float   *logprobs;                         /* [3 * n_tokens] owned: logprobs, entropies, varentropies */
-    size_t   n_tokens;
-    char    *error; /* owned */
+    int32_t *tokens; /* [n_tokens] owned */
+    float *logprobs; /* [3 * n_tokens] owned: logprobs, entropies, varentropies */
+    size_t n_tokens;
+    char *error; /* owned */
     uint64_t prompt_hash;
     uint64_t number; /* as read back from the journal */
 };
 
 struct tw_job_request {
-    struct tw_request     engine;  /* prompt and stop point into `ids`; its id is the place in this job */
-    uint64_t              number;  /* in the files */
-    int32_t              *ids;     /* owned: prompt, then stop ids */
-    char                 *task_id; /* owned */
-    int64_t               sample_idx;
-    uint64_t              prompt_hash;
-    bool                  finished, cancelled, from_journal;
+    struct tw_request engine; /* prompt and stop point into `ids`; its id is the place in this job */
+    uint64_t number;          /* in the files */
+    int32_t *ids;             /* owned: prompt, then stop ids */
+    char *task_id;            /* owned */
+    int64_t sample_idx;
+    uint64_t prompt_hash;
+    bool finished, cancelled, from_journal;
     struct tw_job_outcome outcome;
-    float               **rows; /* [n_sites] captured so far, [n_rows, width] each */
-    size_t               *row_capacity; /* [n_sites] floats */
-    size_t                n_rows;       /* of site 0; all sites advance together */
+    float **rows;         /* [n_sites] captured so far, [n_rows, width] each */
+    size_t *row_capacity; /* [n_sites] floats */
+    size_t n_rows;        /* of site 0; all sites advance together */
 };
 
 struct trawl_job {
-    trawl_engine           *engine;
+    trawl_engine *engine;
     struct trawl_job_config config; /* callbacks and numbers; strings are copied where they are needed */
-    struct tw_site         *sites;
-    char                  (*site_names)[TW_SITE_NAME_BYTES];
-    size_t                 *site_widths;
-    size_t                  n_sites;
-    struct tw_work          work;
+    struct tw_site *sites;
+    char (*site_names)[TW_SITE_NAME_BYTES];
+    size_t *site_widths;
+    size_t n_sites;
+    struct tw_work work;
 
     pthread_mutex_t lock; /* of everything down to the next comment */
-    pthread_cond_t  changed;
+    pthread_cond_t changed;
     struct tw_job_request **requests; /* [n_submitted]; NULL once delivered */
-    size_t                  n_submitted, capacity;
-    size_t                  next_pull, next_result; /* request numbers */
-    size_t                  window; /* how far next_pull may run ahead of next_result */
-    bool                    input_ended, run_ended;
-    trawl_status            run_status;
-    struct trawl_error      run_error;
+    size_t n_submitted, capacity;
+    size_t next_pull, next_result; /* request numbers */
+    size_t window;                 /* how far next_pull may run ahead of next_result */
+    bool input_ended, run_ended;
+    trawl_status run_status;
+    struct trawl_error run_error;
 
-    atomic_bool    cancelled;
+    atomic_bool cancelled;
     _Atomic uint64_t n_finished, n_committed;
-    pthread_t      thread;
-    bool           started;
+    pthread_t thread;
+    bool started;
 
     /* Used by the thread that calls trawl_job_next. */
     struct tw_job_request *current; /* whose result was returned last */
-    struct tw_journal     *journal;
-    struct tw_store       *store;
+    struct tw_journal *journal;
+    struct tw_store *store;
     struct tw_job_outcome *committed; /* [n_journal] read back from the journal */
-    size_t                 n_journal, committed_capacity;
-    uint64_t               group_first;  /* number of the first request of the group being made */
-    uint64_t               next_number;  /* the least that the next request to be submitted can have */
-    uint64_t               recorded_end; /* after the number of the last request that was recorded */
-    size_t                 n_recorded;   /* in the group being made */
-    bool                   ended;
-    struct tw_str          line;
+    size_t n_journal, committed_capacity;
+    uint64_t group_first;  /* number of the first request of the group being made */
+    uint64_t next_number;  /* the least that the next request to be submitted can have */
+    uint64_t recorded_end; /* after the number of the last request that was recorded */
+    size_t n_recorded;     /* in the group being made */
+    bool ended;
+    struct tw_str line;
 };
 
 /* Open journal and store, and read back what was committed. */
-trawl_status tw_job_open_files(trawl_job *job, const struct trawl_job_config *config, struct trawl_error *err);
+trawl_status tw_job_open_files(trawl_job *job, const struct trawl_job_config *config,
+                               struct trawl_error *err);
 /* Write a finished request to store and journal; commit when it completes its group. */
 trawl_status tw_job_record(trawl_job *job, const struct tw_job_request *request, struct trawl_error *err);
 /* Commit what is left and mark the store complete. */
 trawl_status tw_job_finish_files(trawl_job *job, struct trawl_error *err);
-void         tw_job_close_files(trawl_job *job);
-void         tw_job_outcome_release(struct tw_job_outcome *o);
+void tw_job_close_files(trawl_job *job);
+void tw_job_outcome_release(struct tw_job_outcome *o);
 
 #endif /* TW_API_JOB_H */

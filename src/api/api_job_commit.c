@@ -2,7 +2,9 @@
 /* What a job writes: one journal record per request, its rows to the store, both in request order, and a
  * commit per group of `commit_every` requests: first the store, then the journal, so that the journal never
  * claims what the store lacks. */
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/api_job.h"
@@ -14,7 +16,25 @@ static const char *const finish_names[] = {
 
 /* ---- reading back ---- */
 
-static trawl_status read_floats(const json_t *j, const char *key, float *to, size_t n, struct trawl_error *err)
+/* A number, or what JSON has no number for as a string: "nan", "inf", "-inf". */
+static trawl_status read_float(const json_t *v, const char *key, float *to, struct trawl_error *err)
+{
+    if (json_is_number(v)) {
+        *to = (float)json_number_value(v);
+        return TRAWL_OK;
+    }
+    const char *text = json_is_string(v) ? json_string_value(v) : "";
+    char *end        = NULL;
+    *to              = strtof(text, &end);
+    if (end == text || *end != '\0') {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record: \"%s\" holds %s, expected numbers", key,
+                       tw_json_type_name(v));
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status read_floats(const json_t *j, const char *key, float *to, size_t n,
+                                struct trawl_error *err)
 {
     json_t *a = NULL;
     TW_TRY(tw_json_get_array(j, key, "journal record", &a, err));
@@ -23,17 +43,18 @@ static trawl_status read_floats(const json_t *j, const char *key, float *to, siz
                        json_array_size(a), n);
     }
     for (size_t i = 0; i < n; i++) {
-        to[i] = (float)json_number_value(json_array_get(a, i)); /* null, written for NaN, reads as 0 */
+        TW_TRY(read_float(json_array_get(a, i), key, &to[i], err));
     }
     return TRAWL_OK;
 }
 
 /* `least`: the smallest number that the record can have. */
-static trawl_status parse_outcome(const json_t *j, uint64_t least, struct tw_job_outcome *o, struct trawl_error *err)
+static trawl_status parse_outcome(const json_t *j, uint64_t least, struct tw_job_outcome *o,
+                                  struct trawl_error *err)
 {
     const char *finish = "", *error = NULL, *hash = "0";
-    int64_t     found  = -1;
-    json_t     *tokens = NULL;
+    int64_t found  = -1;
+    json_t *tokens = NULL;
     TW_TRY(tw_json_get_int(j, "id", "journal record", &found, err));
     TW_TRY(tw_json_get_string(j, "finish_reason", "journal record", &finish, err));
     TW_TRY(tw_json_get_string(j, "error", "journal record", &error, err));
@@ -41,15 +62,18 @@ static trawl_status parse_outcome(const json_t *j, uint64_t least, struct tw_job
     TW_TRY(tw_json_get_array(j, "tokens", "journal record", &tokens, err));
     if (found < 0 || (uint64_t)found < least) {
         return tw_fail(err, TRAWL_ERR_FORMAT,
-                       "journal record of request %lld stands where one from %llu on is expected", (long long)found,
-                       (unsigned long long)least);
+                       "journal record of request %lld stands where one from %llu on is expected",
+                       (long long)found, (unsigned long long)least);
     }
     size_t known = sizeof finish_names / sizeof finish_names[0], f = 0;
     while (f < known && strcmp(finish, finish_names[f]) != 0) {
         f++;
     }
-    if (f == known || sscanf(hash, "%16llx", (unsigned long long *)&o->prompt_hash) != 1) {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record of request %llu is damaged", (unsigned long long)found);
+    char *end      = NULL;
+    o->prompt_hash = strtoull(hash, &end, 16);
+    if (f == known || strlen(hash) != 16 || *end != '\0') {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record of request %llu is damaged",
+                       (unsigned long long)found);
     }
     o->number   = (uint64_t)found;
     o->finish   = (enum trawl_finish_reason)f;
@@ -65,14 +89,15 @@ static trawl_status parse_outcome(const json_t *j, uint64_t least, struct tw_job
     return error == NULL ? TRAWL_OK : tw_strdup(error, &o->error, err);
 }
 
-static trawl_status read_record(void *user, uint64_t group, const char *text, size_t n, struct trawl_error *err)
+static trawl_status read_record(void *user, uint64_t group, const char *text, size_t n,
+                                struct trawl_error *err)
 {
     trawl_job *job = user;
-    json_t    *j   = NULL;
+    json_t *j      = NULL;
     (void)group;
     TW_TRY(tw_json_parse(text, n, "journal record", &j, err));
-    trawl_status status = tw_grow(&job->committed, &job->committed_capacity, job->n_journal + 1,
-                                  sizeof *job->committed, err);
+    trawl_status status =
+        tw_grow(&job->committed, &job->committed_capacity, job->n_journal + 1, sizeof *job->committed, err);
     if (status == TRAWL_OK) {
         job->committed[job->n_journal] = (struct tw_job_outcome){0};
         uint64_t least = job->n_journal == 0 ? 0 : job->committed[job->n_journal - 1].number + 1;
@@ -87,8 +112,8 @@ static trawl_status read_record(void *user, uint64_t group, const char *text, si
 
 struct settings {
     struct tw_setting *list;
-    size_t             n;
-    char               seed[24], commit[24], leaves[16], fingerprint[17];
+    size_t n;
+    char seed[24], commit[24], leaves[16], fingerprint[17];
 };
 
 static void add_setting(struct settings *s, const char *key, const char *value)
@@ -98,8 +123,8 @@ static void add_setting(struct settings *s, const char *key, const char *value)
 
 /* What the bytes on disk depend on: the caller's settings and those of engine and job. The mesh, threads and
  * batch are not among them. */
-static trawl_status collect_settings(const trawl_job *job, const struct trawl_job_config *config, struct settings *s,
-                                     struct trawl_error *err)
+static trawl_status collect_settings(const trawl_job *job, const struct trawl_job_config *config,
+                                     struct settings *s, struct trawl_error *err)
 {
     const struct tw_engine_config *e = tw_engine_settings(job->engine->engine);
     TW_TRY(tw_alloc(config->n_settings + 8, sizeof *s->list, &s->list, err));
@@ -119,18 +144,19 @@ static trawl_status collect_settings(const trawl_job *job, const struct trawl_jo
     return TRAWL_OK;
 }
 
-static trawl_status open_store(trawl_job *job, const struct trawl_job_config *config, const struct settings *s,
-                               struct trawl_error *err)
+static trawl_status open_store(trawl_job *job, const struct trawl_job_config *config,
+                               const struct settings *s, struct trawl_error *err)
 {
-    const struct tw_engine_config *e     = tw_engine_settings(job->engine->engine);
-    const struct tw_model         *model = tw_engine_model(job->engine->engine);
-    struct tw_store_site          *sites = NULL;
-    bool                           pkl   = config->capture.format == TRAWL_FORMAT_PKL;
+    const struct tw_engine_config *e = tw_engine_settings(job->engine->engine);
+    const struct tw_model *model     = tw_engine_model(job->engine->engine);
+    struct tw_store_site *sites      = NULL;
+    bool pkl                         = config->capture.format == TRAWL_FORMAT_PKL;
     TW_TRY(tw_alloc(job->n_sites, sizeof *sites, &sites, err));
     for (size_t i = 0; i < job->n_sites; i++) {
         bool resid = job->sites[i].kind == TW_SITE_RESID_POST;
-        sites[i]   = (struct tw_store_site){
-              .name = job->site_names[i], .layer = resid ? (int)job->sites[i].layer : -1, .width = job->site_widths[i]};
+        sites[i]   = (struct tw_store_site){.name  = job->site_names[i],
+                                            .layer = resid ? (int)job->sites[i].layer : -1,
+                                            .width = job->site_widths[i]};
     }
     struct tw_store_config c = {
         .dir         = config->capture.dir,
@@ -164,9 +190,12 @@ trawl_status tw_job_open_files(trawl_job *job, const struct trawl_job_config *co
     }
     trawl_status status = collect_settings(job, config, &s, err);
     if (status == TRAWL_OK) {
-        struct tw_journal_config c = {
-            .path = config->journal_path, .kind = "results", .settings = s.list, .n_settings = s.n, .resume = config->resume};
-        status = tw_journal_open(&c, &job->journal, err);
+        struct tw_journal_config c = {.path       = config->journal_path,
+                                      .kind       = "results",
+                                      .settings   = s.list,
+                                      .n_settings = s.n,
+                                      .resume     = config->resume};
+        status                     = tw_journal_open(&c, &job->journal, err);
     }
     if (status == TRAWL_OK) {
         status = tw_journal_each(job->journal, read_record, job, err);
@@ -185,7 +214,11 @@ static void write_floats(struct tw_json_writer *w, const char *key, const float 
     tw_json_key(w, key);
     tw_json_begin_array(w);
     for (size_t i = 0; i < n; i++) {
-        tw_json_float(w, x[i]);
+        if (isfinite(x[i])) {
+            tw_json_float(w, x[i]);
+        } else {
+            tw_json_string(w, isnan(x[i]) ? "nan" : x[i] > 0 ? "inf" : "-inf");
+        }
     }
     tw_json_end_array(w);
 }
@@ -193,8 +226,8 @@ static void write_floats(struct tw_json_writer *w, const char *key, const float 
 static trawl_status add_record(trawl_job *job, const struct tw_job_request *q, struct trawl_error *err)
 {
     const struct tw_job_outcome *o = &q->outcome;
-    struct tw_json_writer        w;
-    char                         hash[17];
+    struct tw_json_writer w;
+    char hash[17];
     tw_hash_hex(o->prompt_hash, hash);
     tw_str_reset(&job->line);
     tw_json_writer_init(&w, &job->line, 0);
@@ -225,8 +258,8 @@ static trawl_status add_record(trawl_job *job, const struct tw_job_request *q, s
 
 static trawl_status store_rows(trawl_job *job, const struct tw_job_request *q, struct trawl_error *err)
 {
-    size_t   n = q->n_rows, n_prompt = q->engine.n_prompt;
-    int32_t *token = NULL;
+    size_t n = q->n_rows, n_prompt = q->engine.n_prompt;
+    int32_t *token     = NULL;
     uint8_t *generated = NULL;
     if (n == 0) {
         return TRAWL_OK; /* a request that could not be run */
@@ -292,8 +325,8 @@ trawl_status tw_job_finish_files(trawl_job *job, struct trawl_error *err)
         return TRAWL_OK;
     }
     if (job->next_result < job->n_journal) {
-        return tw_fail(err, TRAWL_ERR_EXISTS, "the journal has %zu requests, the job only %zu", job->n_journal,
-                       job->next_result);
+        return tw_fail(err, TRAWL_ERR_EXISTS, "the journal has %zu requests, the job only %zu",
+                       job->n_journal, job->next_result);
     }
     if (job->n_recorded > 0) {
         TW_TRY(commit(job, err));

@@ -38,9 +38,10 @@ int trawl_world_size(const trawl_world *world)
     return world->world->all->size;
 }
 
-trawl_status trawl_world_serve(trawl_world *world, const struct trawl_engine_config *config, struct trawl_error *err)
+trawl_status trawl_world_serve(trawl_world *world, const struct trawl_engine_config *config,
+                               struct trawl_error *err)
 {
-    trawl_status       first = TRAWL_OK;
+    trawl_status first = TRAWL_OK;
     struct trawl_error why;
     for (;;) {
         struct tw_world_call call;
@@ -49,7 +50,7 @@ trawl_status trawl_world_serve(trawl_world *world, const struct trawl_engine_con
             return first;
         }
         trawl_engine *engine = NULL;
-        trawl_status  status = trawl_engine_open(config, &engine, &why);
+        trawl_status status  = trawl_engine_open(config, &engine, &why);
         if (status == TRAWL_OK) {
             status = tw_engine_serve(engine->engine, &why);
         }

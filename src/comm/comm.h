@@ -25,8 +25,9 @@
 
 #include "base/error.h"
 
-#define TW_COMM_RANKS_MAX   1024
-#define TW_COMM_DEADLINE_MS 300000 /* of every wait, unless said otherwise: longer than any step, shorter than a night */
+#define TW_COMM_RANKS_MAX 1024
+#define TW_COMM_DEADLINE_MS \
+    300000 /* of every wait, unless said otherwise: longer than any step, shorter than a night */
 
 struct tw_comm_ops;
 

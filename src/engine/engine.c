@@ -13,12 +13,12 @@ enum { TREE_LEAVES = 8, BATCH_SIZE = 8, PREFILL_CHUNK = 512 };
 void tw_engine_config_init(struct tw_engine_config *c)
 {
     *c = (struct tw_engine_config){
-        .mesh          = {1, 1},
-        .compute       = TW_DTYPE_BF16,
-        .kv_dtype      = TW_DTYPE_BF16,
-        .batch_size    = BATCH_SIZE,
-        .prefill_chunk = PREFILL_CHUNK,
-        .tree_leaves   = TREE_LEAVES,
+        .mesh             = {1, 1},
+        .compute          = TW_DTYPE_BF16,
+        .kv_dtype         = TW_DTYPE_BF16,
+        .batch_size       = BATCH_SIZE,
+        .prefill_chunk    = PREFILL_CHUNK,
+        .tree_leaves      = TREE_LEAVES,
         .devices_per_rank = 1,
     };
 }
@@ -32,7 +32,8 @@ static trawl_status check_config(const struct tw_engine_config *c, struct trawl_
         return tw_fail(err, TRAWL_ERR_INVALID, "batch_size is %zu, expected 1 to 65536", c->batch_size);
     }
     if (c->prefill_chunk < 1 || c->prefill_chunk > 1 << 20) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "prefill_chunk is %zu, expected 1 to 1048576", c->prefill_chunk);
+        return tw_fail(err, TRAWL_ERR_INVALID, "prefill_chunk is %zu, expected 1 to 1048576",
+                       c->prefill_chunk);
     }
     if (c->threads < 0 || c->threads > 1024) {
         return tw_fail(err, TRAWL_ERR_INVALID, "threads is %d, expected 0 (automatic) to 1024", c->threads);
@@ -57,12 +58,12 @@ static trawl_status resolve(struct tw_engine *e, const struct tw_model_config *m
         c->max_model_len = m->max_positions;
     }
     if (c->max_model_len > m->max_positions) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "max_model_len is %zu, the model's context is %zu", c->max_model_len,
-                       m->max_positions);
+        return tw_fail(err, TRAWL_ERR_INVALID, "max_model_len is %zu, the model's context is %zu",
+                       c->max_model_len, m->max_positions);
     }
     if (c->kv_cache_bytes == 0) {
-        size_t page = tw_kv_page_bytes(c->kv_dtype, m->n_layers, m->n_kv_heads, m->head_dim);
-        size_t want = c->batch_size * tw_kv_pages_for(c->max_model_len) * page;
+        size_t page       = tw_kv_page_bytes(c->kv_dtype, m->n_layers, m->n_kv_heads, m->head_dim);
+        size_t want       = c->batch_size * tw_kv_pages_for(c->max_model_len) * page;
         size_t free_bytes = (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
         c->kv_cache_bytes = tw_min_size(want, free_bytes / 2 / (size_t)c->mesh.data);
     }
@@ -101,7 +102,8 @@ static trawl_status look_ahead(struct tw_engine *e, struct tw_model_config *m, s
     if (c->world == NULL) {
         return tw_place_make(c->mesh, 0, 1, tw_mesh_size(c->mesh), &e->place, err);
     }
-    return tw_place_make(c->mesh, c->world->all->rank, c->world->all->size, c->devices_per_rank, &e->place, err);
+    return tw_place_make(c->mesh, c->world->all->rank, c->world->all->size, c->devices_per_rank, &e->place,
+                         err);
 }
 
 static trawl_status load(struct tw_engine *e, struct trawl_error *err)
@@ -122,7 +124,7 @@ static trawl_status init_replicas(struct tw_engine *e, struct trawl_error *err)
 static trawl_status open_engine(struct tw_engine *e, struct trawl_error *err)
 {
     struct tw_model_config m = {0};
-    struct tw_world       *w = e->config.world;
+    struct tw_world *w       = e->config.world;
     if (w != NULL && w->all->rank == 0) {
         TW_TRY(tw_world_tell(w, (struct tw_world_call){.command = TW_WORLD_OPEN}, err));
     }
@@ -144,7 +146,8 @@ static trawl_status open_engine(struct tw_engine *e, struct trawl_error *err)
     return agree(e, init_replicas(e, err), err);
 }
 
-trawl_status tw_engine_open(struct tw_engine **out, const struct tw_engine_config *config, struct trawl_error *err)
+trawl_status tw_engine_open(struct tw_engine **out, const struct tw_engine_config *config,
+                            struct trawl_error *err)
 {
     struct tw_engine *e = NULL;
     *out                = NULL;

@@ -21,37 +21,39 @@
 struct tw_world;
 
 struct tw_engine_config {
-    const char    *model_path; /* Hugging Face folder; borrowed during open */
+    const char *model_path; /* Hugging Face folder; borrowed during open */
     struct tw_mesh mesh;
-    enum tw_dtype  compute;  /* BF16 or F32 */
-    enum tw_dtype  kv_dtype; /* BF16 or F32 */
-    int            threads;  /* per device; 0: the cores of this process divided by the devices, at least 1 */
-    size_t         batch_size;    /* sequences in flight per replica, >= 1 */
-    size_t         prefill_chunk; /* prompt tokens per step and replica, >= 1 */
-    int            tree_leaves;   /* 8, 16 or 32: part of the numbers' identity */
-    size_t         max_model_len; /* longest sequence; 0: the model's context */
-    size_t         kv_cache_bytes; /* per replica; 0: what batch_size sequences need, within half of the free memory */
-    const char    *isa;            /* as tw_kernels_init */
-    struct tw_log  log;
-    struct tw_world *world;           /* the processes that share the mesh; NULL: this one has all of it. Kept */
-    int              devices_per_rank; /* of each process, with a world */
+    enum tw_dtype compute;  /* BF16 or F32 */
+    enum tw_dtype kv_dtype; /* BF16 or F32 */
+    int threads;            /* per device; 0: the cores of this process divided by the devices, at least 1 */
+    size_t batch_size;      /* sequences in flight per replica, >= 1 */
+    size_t prefill_chunk;   /* prompt tokens per step and replica, >= 1 */
+    int tree_leaves;        /* 8, 16 or 32: part of the numbers' identity */
+    size_t max_model_len;   /* longest sequence; 0: the model's context */
+    size_t
+        kv_cache_bytes; /* per replica; 0: what batch_size sequences need, within half of the free memory */
+    const char *isa;    /* as tw_kernels_init */
+    struct tw_log log;
+    struct tw_world *world; /* the processes that share the mesh; NULL: this one has all of it. Kept */
+    int devices_per_rank;   /* of each process, with a world */
 };
 
 void tw_engine_config_init(struct tw_engine_config *c);
 
 struct tw_engine;
 
-trawl_status tw_engine_open(struct tw_engine **out, const struct tw_engine_config *config, struct trawl_error *err);
-void         tw_engine_close(struct tw_engine *engine); /* no run may be under way; NULL allowed */
+trawl_status tw_engine_open(struct tw_engine **out, const struct tw_engine_config *config,
+                            struct trawl_error *err);
+void tw_engine_close(struct tw_engine *engine); /* no run may be under way; NULL allowed */
 
 /* With a world all its processes open the engine: rank 0 by tw_engine_open alone, which calls the others
  * (engine_world.h); settings, version and weights that differ are refused by name. Rank 0 runs and closes it. The
  * others do their part in here until it is closed; a failed run is returned, but does not end this. */
 trawl_status tw_engine_serve(struct tw_engine *engine, struct trawl_error *err);
 
-const struct tw_model          *tw_engine_model(const struct tw_engine *engine);
-const struct tw_kernels        *tw_engine_kernels(const struct tw_engine *engine);
-const struct tw_engine_config  *tw_engine_settings(const struct tw_engine *engine); /* zeros resolved */
+const struct tw_model *tw_engine_model(const struct tw_engine *engine);
+const struct tw_kernels *tw_engine_kernels(const struct tw_engine *engine);
+const struct tw_engine_config *tw_engine_settings(const struct tw_engine *engine); /* zeros resolved */
 
 /* Bytes by purpose, of all replicas in this process together. */
 struct tw_engine_memory {
@@ -62,26 +64,26 @@ struct tw_engine_memory tw_engine_memory(const struct tw_engine *engine);
 /* ---- requests and results ---- */
 
 struct tw_request {
-    uint64_t       id;
+    uint64_t id;
     const int32_t *prompt; /* [n_prompt], borrowed until the request is finished; every id is in [0, vocab) */
-    size_t         n_prompt;
-    size_t         max_tokens; /* 0: compute the prompt only */
+    size_t n_prompt;
+    size_t max_tokens; /* 0: compute the prompt only */
     struct tw_sample_params sampling;
     const int32_t *stop; /* [n_stop] further end tokens, borrowed like prompt */
-    size_t         n_stop;
-    bool           ignore_eos; /* the model's own end tokens do not end it (stop still does) */
-    bool           capture;    /* deliver the rows of the run's sites */
-    bool           logits;     /* deliver the logits of every prompt position */
+    size_t n_stop;
+    bool ignore_eos; /* the model's own end tokens do not end it (stop still does) */
+    bool capture;    /* deliver the rows of the run's sites */
+    bool logits;     /* deliver the logits of every prompt position */
 };
 
 enum tw_finish { TW_FINISH_STOP, TW_FINISH_LENGTH, TW_FINISH_ERROR, TW_FINISH_CANCELLED };
 
 struct tw_result {
-    uint64_t       id;
+    uint64_t id;
     enum tw_finish finish;
     const int32_t *tokens; /* [n_tokens] generated, an end token included; borrowed during the call */
-    const float   *logprobs, *entropies, *varentropies; /* [n_tokens] */
-    size_t         n_tokens, n_prompt;
+    const float *logprobs, *entropies, *varentropies; /* [n_tokens] */
+    size_t n_tokens, n_prompt;
     const struct trawl_error *error; /* TW_FINISH_ERROR: why */
 };
 

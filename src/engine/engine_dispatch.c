@@ -10,30 +10,30 @@
 /* A request that is with a head. */
 struct lent {
     uint64_t id;
-    bool     stopped; /* the work wants no more tokens: what comes after these ... */
-    size_t   n_tokens; /* ... so many is dropped */
-    bool     used;
+    bool stopped;    /* the work wants no more tokens: what comes after these ... */
+    size_t n_tokens; /* ... so many is dropped */
+    bool used;
 };
 
 struct head {
-    int            rank;
+    int rank;
     struct tw_mail mail;
-    struct lent   *lent; /* [room] */
-    size_t         room, n_lent;
-    uint64_t       heard; /* tw_clock_ns: when it was last known to get on */
-    uint64_t       prompt_tokens, generated_tokens;
-    bool           done;
+    struct lent *lent; /* [room] */
+    size_t room, n_lent;
+    uint64_t heard; /* tw_clock_ns: when it was last known to get on */
+    uint64_t prompt_tokens, generated_tokens;
+    bool done;
 };
 
 struct tw_dispatcher {
-    struct tw_engine     *engine;
+    struct tw_engine *engine;
     const struct tw_work *work;
-    struct head          *heads; /* [n_heads]: of processes other than this one */
-    int                   n_heads;
-    bool                  ended;    /* the work has no more requests */
-    bool                  stopping; /* the heads were told to stop */
-    trawl_status          status;
-    struct trawl_error    error;
+    struct head *heads; /* [n_heads]: of processes other than this one */
+    int n_heads;
+    bool ended;    /* the work has no more requests */
+    bool stopping; /* the heads were told to stop */
+    trawl_status status;
+    struct trawl_error error;
 };
 
 uint32_t tw_remote_flags(const struct tw_work *work)
@@ -66,13 +66,13 @@ static trawl_status send_to_all(struct tw_dispatcher *d, enum tw_letter_kind kin
 static trawl_status lend(struct head *h, const struct tw_request *q, struct trawl_error *err)
 {
     struct tw_engine_letter *letter = NULL;
-    size_t                   n      = q->n_prompt + q->n_stop;
-    size_t                   bytes  = sizeof *letter + n * sizeof *q->prompt, i = 0;
+    size_t n                        = q->n_prompt + q->n_stop;
+    size_t bytes = sizeof *letter + n * sizeof *q->prompt, i = 0;
     TW_TRY(tw_alloc(bytes, 1, &letter, err));
-    letter->kind    = TW_LETTER_REQUEST;
-    letter->request = *q;
+    letter->kind           = TW_LETTER_REQUEST;
+    letter->request        = *q;
     letter->request.prompt = letter->request.stop = NULL;
-    int32_t *ids = (int32_t *)(void *)letter->data;
+    int32_t *ids                                  = (int32_t *)(void *)letter->data;
     if (q->n_prompt > 0) {
         memcpy(ids, q->prompt, q->n_prompt * sizeof *ids);
     }
@@ -108,8 +108,8 @@ static trawl_status hand_out(struct tw_dispatcher *d, bool *moved, struct trawl_
 {
     while (!d->ended && !d->stopping) {
         struct tw_request q;
-        size_t            n_lent = 0;
-        struct head      *h      = roomiest(d, &n_lent);
+        size_t n_lent  = 0;
+        struct head *h = roomiest(d, &n_lent);
         if (h == NULL) {
             return TRAWL_OK;
         }
@@ -134,15 +134,15 @@ static trawl_status take_finished(struct tw_dispatcher *d, struct head *h, struc
                                   const struct tw_engine_letter *l, struct trawl_error *err)
 {
     struct trawl_error why;
-    size_t             n      = l->n;
-    struct tw_result   result = {.id           = l->id,
-                                 .finish       = (enum tw_finish)l->finish,
-                                 .n_prompt     = l->width,
-                                 .n_tokens     = n,
-                                 .tokens       = (const int32_t *)(const void *)l->data,
-                                 .logprobs     = l->data + n,
-                                 .entropies    = l->data + 2 * n,
-                                 .varentropies = l->data + 3 * n};
+    size_t n                = l->n;
+    struct tw_result result = {.id           = l->id,
+                               .finish       = (enum tw_finish)l->finish,
+                               .n_prompt     = l->width,
+                               .n_tokens     = n,
+                               .tokens       = (const int32_t *)(const void *)l->data,
+                               .logprobs     = l->data + n,
+                               .entropies    = l->data + 2 * n,
+                               .varentropies = l->data + 3 * n};
     if (result.finish == TW_FINISH_ERROR) {
         memcpy(&why, l->data + 4 * n, sizeof why);
         result.error = &why;
@@ -203,9 +203,9 @@ static trawl_status take_token(struct tw_dispatcher *d, struct head *h, struct l
 static trawl_status take(struct tw_dispatcher *d, struct head *h, const struct tw_engine_letter *l,
                          struct trawl_error *err)
 {
-    const struct tw_work *w    = d->work;
-    struct lent          *lent = NULL;
-    h->heard                   = tw_clock_ns();
+    const struct tw_work *w = d->work;
+    struct lent *lent       = NULL;
+    h->heard                = tw_clock_ns();
     for (size_t i = 0; i < h->room; i++) {
         if (h->lent[i].used && h->lent[i].id == l->id) {
             lent = &h->lent[i];
@@ -230,7 +230,8 @@ static trawl_status take(struct tw_dispatcher *d, struct head *h, const struct t
         return w->rows(w->user, l->id, l->site, l->position, l->data, l->n, l->width, err);
     }
     if (l->kind == TW_LETTER_LOGITS) {
-        return w->logits(w->user, l->id, l->position, l->data, l->data + l->n * l->width, l->n, l->width, err);
+        return w->logits(w->user, l->id, l->position, l->data, l->data + l->n * l->width, l->n, l->width,
+                         err);
     }
     return take_token(d, h, lent, l, err);
 }
@@ -253,8 +254,8 @@ static trawl_status poll_head(struct tw_dispatcher *d, struct head *h, bool *mov
     }
     uint64_t waited = (tw_clock_ns() - h->heard) / 1000000u;
     if ((h->n_lent > 0 || d->stopping) && waited > (uint64_t)wire->deadline_ms) {
-        tw_wire_break(wire, h->rank, "rank %d waited %d ms for rank %d to get on with its requests", wire->rank,
-                      wire->deadline_ms, h->rank);
+        tw_wire_break(wire, h->rank, "rank %d waited %d ms for rank %d to get on with its requests",
+                      wire->rank, wire->deadline_ms, h->rank);
         return tw_wire_check(wire, err);
     }
     return TRAWL_OK;
@@ -298,7 +299,7 @@ static void fail(struct tw_dispatcher *d, trawl_status status, const struct traw
  * broken wire is returned. */
 static trawl_status round_of(struct tw_dispatcher *d, bool *moved, struct trawl_error *err)
 {
-    struct tw_wire    *wire = d->engine->config.world->wire;
+    struct tw_wire *wire = d->engine->config.world->wire;
     struct trawl_error why;
     if (atomic_load(&d->engine->cancelled) || atomic_load(&d->engine->failed)) {
         TW_TRY(stop_heads(d, err));
@@ -320,17 +321,18 @@ static trawl_status round_of(struct tw_dispatcher *d, bool *moved, struct trawl_
 
 void *tw_dispatcher_main(void *arg)
 {
-    struct tw_dispatcher   *d        = arg;
+    struct tw_dispatcher *d          = arg;
     struct tw_wire_patience patience = {0};
-    trawl_status            status   = TRAWL_OK;
-    struct trawl_error      why;
+    trawl_status status              = TRAWL_OK;
+    struct trawl_error why;
     while (status == TRAWL_OK && !all_done(d)) {
         bool moved = false;
         status     = round_of(d, &moved, &why);
         if (moved) {
             patience = (struct tw_wire_patience){0};
         } else {
-            patience.looks = (unsigned)d->engine->config.world->wire->spins; /* this thread is not worth a core */
+            patience.looks =
+                (unsigned)d->engine->config.world->wire->spins; /* this thread is not worth a core */
             tw_wire_pause(d->engine->config.world->wire, &patience);
         }
     }
@@ -359,8 +361,8 @@ static trawl_status init_head(struct head *h, struct tw_engine *e, int rank, str
     return tw_mail_init(&h->mail, e->config.world->wire, rank, TW_LETTERS_TAG, err);
 }
 
-trawl_status tw_dispatcher_new(struct tw_dispatcher **out, struct tw_engine *engine, const struct tw_work *work,
-                               struct trawl_error *err)
+trawl_status tw_dispatcher_new(struct tw_dispatcher **out, struct tw_engine *engine,
+                               const struct tw_work *work, struct trawl_error *err)
 {
     struct tw_dispatcher *d = NULL;
     *out                    = NULL;

@@ -17,14 +17,15 @@ static trawl_status compare(const struct tw_engine *e, const struct tw_str *fact
 trawl_status tw_engine_compare_settings(const struct tw_engine *e, struct trawl_error *err)
 {
     const struct tw_engine_config *c = &e->config;
-    struct tw_str                  facts;
+    struct tw_str facts;
     tw_str_init(&facts, 0);
     trawl_status status = tw_str_printf(
         &facts, err,
         "version: " TRAWL_VERSION "\nmesh_shape: %d %d\ndevices_per_rank: %d\ndtype: %s\nkv_dtype: %s\n"
         "tree_leaves: %d\nbatch_size: %zu\nprefill_chunk: %zu\nmax_model_len: %zu\nkv_cache_bytes: %zu\n",
-        c->mesh.data, c->mesh.model, c->devices_per_rank, tw_dtype_name(c->compute), tw_dtype_name(c->kv_dtype),
-        c->tree_leaves, c->batch_size, c->prefill_chunk, c->max_model_len, c->kv_cache_bytes);
+        c->mesh.data, c->mesh.model, c->devices_per_rank, tw_dtype_name(c->compute),
+        tw_dtype_name(c->kv_dtype), c->tree_leaves, c->batch_size, c->prefill_chunk, c->max_model_len,
+        c->kv_cache_bytes);
     status = compare(e, &facts, status, err);
     tw_str_release(&facts);
     return status;
@@ -33,18 +34,19 @@ trawl_status tw_engine_compare_settings(const struct tw_engine *e, struct trawl_
 trawl_status tw_engine_compare_model(const struct tw_engine *e, struct trawl_error *err)
 {
     const struct tw_model_config *m = &e->model->config;
-    struct tw_str                 facts;
-    char                          weights[17];
+    struct tw_str facts;
+    char weights[17];
     tw_str_init(&facts, 0);
     tw_hash_hex(e->model->fingerprint, weights);
     trawl_status status = tw_str_printf(
         &facts, err,
-        "architecture: %s\nvocab_size: %zu\nhidden_size: %zu\nintermediate_size: %zu\nnum_hidden_layers: %zu\n"
+        "architecture: %s\nvocab_size: %zu\nhidden_size: %zu\nintermediate_size: %zu\nnum_hidden_layers: "
+        "%zu\n"
         "num_attention_heads: %zu\nnum_key_value_heads: %zu\nhead_dim: %zu\nmax_position_embeddings: %zu\n"
         "rms_norm_eps: %a\nrope_theta: %a\nrope_scaling: %d %a %a %a %a\ntie_word_embeddings: %d\n",
-        m->architecture, m->vocab, m->hidden, m->intermediate, m->n_layers, m->n_heads, m->n_kv_heads, m->head_dim,
-        m->max_positions, m->rms_eps, m->rope_theta, (int)m->rope_scaling, m->rope_factor, m->rope_low_freq,
-        m->rope_high_freq, m->rope_original_positions, (int)m->tied);
+        m->architecture, m->vocab, m->hidden, m->intermediate, m->n_layers, m->n_heads, m->n_kv_heads,
+        m->head_dim, m->max_positions, m->rms_eps, m->rope_theta, (int)m->rope_scaling, m->rope_factor,
+        m->rope_low_freq, m->rope_high_freq, m->rope_original_positions, (int)m->tied);
     for (size_t i = 0; status == TRAWL_OK && i < m->n_eos; i++) {
         status = tw_str_printf(&facts, err, "eos_token_id: %" PRId32 "\n", m->eos[i]);
     }

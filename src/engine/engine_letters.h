@@ -18,7 +18,7 @@ enum tw_letter_kind {
     TW_LETTER_DROP,        /* id: answers end with the next token */
     TW_LETTER_NO_MORE,     /* no more requests */
     TW_LETTER_STOP,        /* nor is what is under way wanted any more */
-    TW_LETTER_FAREWELL,    /* the answer to DONE: the last letter of the run, so that none is left for the next */
+    TW_LETTER_FAREWELL, /* the answer to DONE: the last letter of the run, so that none is left for the next */
     /* to rank 0 */
     TW_LETTER_ROWS,     /* id, site, position, n, width; floats */
     TW_LETTER_LOGITS,   /* id, position, n, width; logits, then n log-probabilities */
@@ -30,15 +30,15 @@ enum tw_letter_kind {
 };
 
 struct tw_engine_letter {
-    struct tw_letter  letter; /* first */
-    uint32_t          kind;   /* enum tw_letter_kind */
-    uint32_t          site;
-    uint64_t          id, position, n, width;
-    int32_t           token, finish;
-    float             logprob;
-    uint32_t          unused;
+    struct tw_letter letter; /* first */
+    uint32_t kind;           /* enum tw_letter_kind */
+    uint32_t site;
+    uint64_t id, position, n, width;
+    int32_t token, finish;
+    float logprob;
+    uint32_t unused;
     struct tw_request request; /* pointers have no meaning here */
-    float             data[];  /* 4-byte things: floats, tokens */
+    float data[];              /* 4-byte things: floats, tokens */
 };
 
 #endif /* TW_ENGINE_LETTERS_H */

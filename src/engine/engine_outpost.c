@@ -18,21 +18,21 @@ enum { PROGRESS_NS = 200 * 1000 * 1000, LOOK_BUSY_NS = 200 * 1000, LOOK_IDLE_NS 
 /* A request from rank 0, for as long as it is with the engine. */
 struct held {
     struct tw_engine_letter *letter; /* prompt and stop tokens are in it */
-    bool                     dropped;
-    struct held             *next;
+    bool dropped;
+    struct held *next;
 };
 
 struct tw_outpost {
     struct tw_engine *engine;
-    struct tw_work    work;
-    pthread_mutex_t   lock; /* of everything below */
-    pthread_cond_t    changed;
-    struct tw_mail    mail;
-    struct held      *waiting, *last_waiting; /* to be pulled, in order */
-    struct held      *running;
-    bool              no_more, finished, farewell, broken;
-    uint64_t          told_prompt, told_generated, told_at;
-    trawl_status      status; /* of the run here */
+    struct tw_work work;
+    pthread_mutex_t lock; /* of everything below */
+    pthread_cond_t changed;
+    struct tw_mail mail;
+    struct held *waiting, *last_waiting; /* to be pulled, in order */
+    struct held *running;
+    bool no_more, finished, farewell, broken;
+    uint64_t told_prompt, told_generated, told_at;
+    trawl_status status; /* of the run here */
     struct trawl_error error;
 };
 
@@ -50,8 +50,8 @@ static void unlock(struct tw_outpost *o)
 
 static enum tw_pull pull(void *user, bool wait, struct tw_request *out)
 {
-    struct tw_outpost *o      = user;
-    enum tw_pull       answer = TW_PULL_NONE_NOW;
+    struct tw_outpost *o = user;
+    enum tw_pull answer  = TW_PULL_NONE_NOW;
     lock(o);
     for (;;) {
         struct held *h = o->waiting;
@@ -84,7 +84,7 @@ static trawl_status post(struct tw_outpost *o, const struct tw_engine_letter *he
                          const size_t *sizes, size_t n, struct trawl_error *err)
 {
     struct tw_engine_letter *letter = NULL;
-    size_t                   bytes  = sizeof *letter;
+    size_t bytes                    = sizeof *letter;
     for (size_t i = 0; i < n; i++) {
         if (!tw_size_add(bytes, sizes[i], &bytes)) {
             return tw_fail(err, TRAWL_ERR_NOMEM, "rows of one step do not fit in memory");
@@ -115,16 +115,20 @@ static trawl_status post(struct tw_outpost *o, const struct tw_engine_letter *he
     return status;
 }
 
-static trawl_status on_rows(void *user, uint64_t id, size_t site, size_t position, const float *rows, size_t n,
-                            size_t width, struct trawl_error *err)
+static trawl_status on_rows(void *user, uint64_t id, size_t site, size_t position, const float *rows,
+                            size_t n, size_t width, struct trawl_error *err)
 {
-    struct tw_engine_letter head = {
-        .kind = TW_LETTER_ROWS, .id = id, .site = (uint32_t)site, .position = position, .n = n, .width = width};
+    struct tw_engine_letter head = {.kind     = TW_LETTER_ROWS,
+                                    .id       = id,
+                                    .site     = (uint32_t)site,
+                                    .position = position,
+                                    .n        = n,
+                                    .width    = width};
     return post(user, &head, (const void *const[]){rows}, (const size_t[]){n * width * sizeof *rows}, 1, err);
 }
 
-static trawl_status on_logits(void *user, uint64_t id, size_t position, const float *rows, const float *logprobs,
-                              size_t n, size_t n_vocab, struct trawl_error *err)
+static trawl_status on_logits(void *user, uint64_t id, size_t position, const float *rows,
+                              const float *logprobs, size_t n, size_t n_vocab, struct trawl_error *err)
 {
     struct tw_engine_letter head = {
         .kind = TW_LETTER_LOGITS, .id = id, .position = position, .n = n, .width = n_vocab};
@@ -144,14 +148,14 @@ static struct held **find(struct tw_outpost *o, uint64_t id)
 /* Rank 0 may answer "no more" a little later than a replica there: it drops what came in between. */
 static bool on_token(void *user, uint64_t id, int32_t token, float logprob)
 {
-    struct tw_outpost      *o    = user;
+    struct tw_outpost *o         = user;
     struct tw_engine_letter head = {.kind = TW_LETTER_TOKEN, .id = id, .token = token, .logprob = logprob};
     if (post(o, &head, NULL, NULL, 0, NULL) != TRAWL_OK) {
         return false;
     }
     lock(o);
-    struct held *h       = *find(o, id);
-    bool         dropped = h == NULL || h->dropped;
+    struct held *h = *find(o, id);
+    bool dropped   = h == NULL || h->dropped;
     unlock(o);
     return !dropped;
 }
@@ -177,9 +181,10 @@ static trawl_status on_finished(void *user, const struct tw_result *r, struct tr
                                     .finish = (int32_t)r->finish,
                                     .n      = r->n_tokens,
                                     .width  = r->n_prompt};
-    size_t bytes = r->n_tokens * sizeof(float);
-    return post(o, &head, (const void *const[]){r->tokens, r->logprobs, r->entropies, r->varentropies, r->error},
-                (const size_t[]){bytes, bytes, bytes, bytes, r->error == NULL ? 0 : sizeof *r->error}, 5, err);
+    size_t bytes                 = r->n_tokens * sizeof(float);
+    return post(
+        o, &head, (const void *const[]){r->tokens, r->logprobs, r->entropies, r->varentropies, r->error},
+        (const size_t[]){bytes, bytes, bytes, bytes, r->error == NULL ? 0 : sizeof *r->error}, 5, err);
 }
 
 /* A replica failed: the others end with what they have. */
@@ -212,7 +217,7 @@ static trawl_status hold(struct tw_outpost *o, struct tw_engine_letter *letter, 
 static trawl_status take(struct tw_outpost *o, struct tw_engine_letter *letter, struct trawl_error *err)
 {
     trawl_status status = TRAWL_OK;
-    bool         keep   = false;
+    bool keep           = false;
     switch ((enum tw_letter_kind)letter->kind) {
     case TW_LETTER_REQUEST:
         status = hold(o, letter, err);
@@ -263,8 +268,8 @@ static trawl_status tell_progress(struct tw_outpost *o, struct trawl_error *err)
     o->told_prompt    = prompt;
     o->told_generated = generated;
     o->told_at        = now;
-    return send_short(o, (struct tw_engine_letter){.kind = TW_LETTER_PROGRESS, .position = prompt, .n = generated},
-                      err);
+    return send_short(
+        o, (struct tw_engine_letter){.kind = TW_LETTER_PROGRESS, .position = prompt, .n = generated}, err);
 }
 
 static trawl_status send_done(struct tw_outpost *o, struct trawl_error *err)
@@ -297,7 +302,7 @@ static trawl_status converse(struct tw_outpost *o, struct trawl_error *err)
     bool done_sent = false;
     for (;;) {
         struct tw_letter *letter = NULL;
-        bool              moved  = false;
+        bool moved               = false;
         TW_TRY(tw_mail_poll(&o->mail, &letter, &moved, err));
         if (letter != NULL) {
             TW_TRY(take(o, (struct tw_engine_letter *)letter, err));

@@ -23,10 +23,10 @@ enum { FIRST_BYTES = 4096 };
 
 trawl_status tw_peers_init(struct tw_replica *r, struct trawl_error *err)
 {
-    const struct tw_engine_config *c     = &r->engine->config;
-    const struct tw_place         *place = &r->engine->place;
-    struct tw_peers               *p     = &r->peers;
-    struct tw_mesh_model           m     = tw_model_config_mesh(&r->engine->model->config, c->tree_leaves);
+    const struct tw_engine_config *c = &r->engine->config;
+    const struct tw_place *place     = &r->engine->place;
+    struct tw_peers *p               = &r->peers;
+    struct tw_mesh_model m           = tw_model_config_mesh(&r->engine->model->config, c->tree_leaves);
     if (place->peers == 1) {
         return TRAWL_OK;
     }
@@ -75,9 +75,9 @@ static const uint8_t *get(void *to, const uint8_t *from, size_t n)
 
 trawl_status tw_peers_send_step(struct tw_replica *r, struct trawl_error *err)
 {
-    struct tw_peers      *p    = &r->peers;
+    struct tw_peers *p         = &r->peers;
     const struct tw_step *step = &r->step;
-    struct step_head      head = {.n_rows       = (uint32_t)step->n_rows,
+    struct step_head head      = {.n_rows       = (uint32_t)step->n_rows,
                                   .n_segments   = (uint32_t)step->n_segments,
                                   .n_logit_rows = (uint32_t)step->n_logit_rows,
                                   .n_captures   = (uint32_t)step->n_captures};
@@ -94,7 +94,7 @@ trawl_status tw_peers_send_step(struct tw_replica *r, struct trawl_error *err)
     uint8_t *to = put(p->step, &head, sizeof head);
     for (size_t i = 0; i < step->n_segments; i++) {
         const struct tw_segment *s = &step->segments[i];
-        struct step_segment      g = {s->position, (uint32_t)s->n_rows, pages_of(s)};
+        struct step_segment g      = {s->position, (uint32_t)s->n_rows, pages_of(s)};
         to                         = put(to, &g, sizeof g);
     }
     to = put(to, step->tokens, step->n_rows * sizeof *step->tokens);
@@ -118,25 +118,26 @@ trawl_status tw_peers_send_end(struct tw_replica *r, struct trawl_error *err)
 /* The bytes in p->step become r->step. */
 static void unpack_step(struct tw_replica *r, const struct step_head *head)
 {
-    const uint8_t *from  = r->peers.step + sizeof *head;
-    uint32_t      *pages = r->peers.pages;
-    size_t         row   = 0;
-    r->step              = (struct tw_step){
-                     .n_rows       = head->n_rows,
-                     .tokens       = r->tokens,
-                     .row_segment  = r->row_segment,
-                     .n_segments   = head->n_segments,
-                     .segments     = r->segments,
-                     .n_logit_rows = head->n_logit_rows,
-                     .logit_rows   = r->logit_rows,
-                     .logits       = r->logits,
-                     .n_captures   = head->n_captures,
-                     .captures     = r->captures,
+    const uint8_t *from = r->peers.step + sizeof *head;
+    uint32_t *pages     = r->peers.pages;
+    size_t row          = 0;
+    r->step             = (struct tw_step){
+                    .n_rows       = head->n_rows,
+                    .tokens       = r->tokens,
+                    .row_segment  = r->row_segment,
+                    .n_segments   = head->n_segments,
+                    .segments     = r->segments,
+                    .n_logit_rows = head->n_logit_rows,
+                    .logit_rows   = r->logit_rows,
+                    .logits       = r->logits,
+                    .n_captures   = head->n_captures,
+                    .captures     = r->captures,
     };
     for (uint32_t i = 0; i < head->n_segments; i++) {
         struct step_segment g;
-        from           = get(&g, from, sizeof g);
-        r->segments[i] = (struct tw_segment){.row = row, .n_rows = g.n_rows, .position = g.position, .pages = pages};
+        from = get(&g, from, sizeof g);
+        r->segments[i] =
+            (struct tw_segment){.row = row, .n_rows = g.n_rows, .position = g.position, .pages = pages};
         for (uint32_t j = 0; j < g.n_rows; j++) {
             r->row_segment[row++] = i;
         }
@@ -189,7 +190,7 @@ static struct columns between(struct tw_range first, struct tw_range last, size_
 static struct columns columns_of(const struct tw_replica *r, enum tw_site_kind kind, int i)
 {
     const struct tw_mesh_shard *a = &r->peers.first[i], *b = &r->peers.last[i];
-    size_t                      dim = r->engine->model->config.head_dim;
+    size_t dim = r->engine->model->config.head_dim;
     switch (kind) {
     case TW_SITE_Q:
     case TW_SITE_Z: return between(a->q_heads, b->q_heads, dim);
@@ -249,9 +250,9 @@ static float *move_block(struct tw_replica *r, int i, float *block, bool out)
 
 trawl_status tw_peers_collect(struct tw_replica *r, struct trawl_error *err)
 {
-    struct tw_peers *p    = &r->peers;
-    int              self = p->comm->rank;
-    size_t           all  = 0;
+    struct tw_peers *p = &r->peers;
+    int self           = p->comm->rank;
+    size_t all         = 0;
     for (int i = 0; i < p->comm->size; i++) {
         p->sizes[i] = block_floats(r, i) * sizeof(float);
         all += p->sizes[i];
@@ -259,8 +260,8 @@ trawl_status tw_peers_collect(struct tw_replica *r, struct trawl_error *err)
     if (all == 0) {
         return TRAWL_OK;
     }
-    trawl_status status =
-        tw_grow(&p->block, &p->block_capacity, (self == 0 ? all : p->sizes[self]) / sizeof(float), sizeof(float), err);
+    trawl_status status = tw_grow(&p->block, &p->block_capacity,
+                                  (self == 0 ? all : p->sizes[self]) / sizeof(float), sizeof(float), err);
     if (status != TRAWL_OK) {
         tw_comm_abort(p->comm, err);
         return status;

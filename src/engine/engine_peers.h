@@ -15,20 +15,20 @@
 struct tw_replica;
 
 struct tw_peers {
-    struct tw_comm       *comm; /* one rank a process; NULL: there is only this one */
+    struct tw_comm *comm;               /* one rank a process; NULL: there is only this one */
     struct tw_mesh_shard *first, *last; /* [peers] of each process's devices */
-    uint8_t              *step; /* as it goes over the wire */
-    size_t                step_capacity;
-    uint32_t             *pages; /* of the step's segments, on those who are told */
-    size_t                pages_capacity;
-    float                *block; /* columns on their way */
-    size_t                block_capacity;
-    size_t               *sizes; /* [peers] bytes of each process's columns */
+    uint8_t *step;                      /* as it goes over the wire */
+    size_t step_capacity;
+    uint32_t *pages; /* of the step's segments, on those who are told */
+    size_t pages_capacity;
+    float *block; /* columns on their way */
+    size_t block_capacity;
+    size_t *sizes; /* [peers] bytes of each process's columns */
 };
 
 /* All processes of the replica call. */
 trawl_status tw_peers_init(struct tw_replica *r, struct trawl_error *err);
-void         tw_peers_release(struct tw_peers *p);
+void tw_peers_release(struct tw_peers *p);
 
 /* The head: tell the others r->step; tell them that the run is over. */
 trawl_status tw_peers_send_step(struct tw_replica *r, struct trawl_error *err);

@@ -5,19 +5,20 @@ trawl_status tw_place_make(struct tw_mesh mesh, int rank, int ranks, int devices
                            struct trawl_error *err)
 {
     if (devices < 1 || devices > TW_MESH_RANKS_MAX || (long)devices * ranks != (long)mesh.data * mesh.model) {
-        return tw_fail(err, TRAWL_ERR_INVALID,
-                       "mesh_shape %d %d has %d devices, %d processes of %d device%s have %ld: start as many processes "
-                       "as devices, or set devices_per_rank",
-                       mesh.data, mesh.model, tw_mesh_size(mesh), ranks, devices, devices == 1 ? "" : "s",
-                       (long)devices * ranks);
+        return tw_fail(
+            err, TRAWL_ERR_INVALID,
+            "mesh_shape %d %d has %d devices, %d processes of %d device%s have %ld: start as many processes "
+            "as devices, or set devices_per_rank",
+            mesh.data, mesh.model, tw_mesh_size(mesh), ranks, devices, devices == 1 ? "" : "s",
+            (long)devices * ranks);
     }
     if (devices % mesh.model != 0 && mesh.model % devices != 0) {
         return tw_fail(err, TRAWL_ERR_INVALID,
-                       "devices_per_rank %d does not go with a model axis of %d: one must divide the other", devices,
-                       mesh.model);
+                       "devices_per_rank %d does not go with a model axis of %d: one must divide the other",
+                       devices, mesh.model);
     }
     bool whole = devices % mesh.model == 0; /* whole replicas */
-    int  first = rank * devices;
+    int first  = rank * devices;
     *out       = (struct tw_place){
               .rank          = rank,
               .ranks         = ranks,

@@ -12,7 +12,7 @@ struct tw_place {
     int rank, ranks;               /* processes */
     int first_replica, n_replicas; /* that have devices here */
     int first_device, n_devices;   /* of each of those: model indices */
-    int peer, peers;               /* this one among the processes of a replica; peer 0 is its head: it schedules */
+    int peer, peers; /* this one among the processes of a replica; peer 0 is its head: it schedules */
 };
 
 /* Process `rank` of `ranks` with `devices` devices each, in the order of mesh ranks. Devices of a process are a

@@ -13,13 +13,13 @@
 enum { EXTRA_LOGIT_ROWS = 64 };
 
 /* The devices' handles on each other: threads here, messages between processes, or both. */
-static trawl_status connect_devices(const struct tw_replica *r, struct tw_wait_policy wait, struct tw_comm **comms,
-                                    struct trawl_error *err)
+static trawl_status connect_devices(const struct tw_replica *r, struct tw_wait_policy wait,
+                                    struct tw_comm **comms, struct trawl_error *err)
 {
-    const struct tw_engine_config *c     = &r->engine->config;
-    const struct tw_place         *place = &r->engine->place;
-    int                            base  = tw_mesh_rank(c->mesh, r->index, 0);
-    struct tw_comm                *outer = NULL;
+    const struct tw_engine_config *c = &r->engine->config;
+    const struct tw_place *place     = &r->engine->place;
+    int base                         = tw_mesh_rank(c->mesh, r->index, 0);
+    struct tw_comm *outer            = NULL;
     if (place->peers == 1) {
         struct tw_comm_thread_config tc = {.policy = wait, .world_base = base};
         return place->n_devices == 1 ? TRAWL_OK : tw_comm_thread_new(place->n_devices, &tc, comms, err);
@@ -35,10 +35,10 @@ static trawl_status connect_devices(const struct tw_replica *r, struct tw_wait_p
 
 static trawl_status init_devices(struct tw_replica *r, size_t n_pages, struct trawl_error *err)
 {
-    const struct tw_engine_config *c     = &r->engine->config;
-    const struct tw_place         *place = &r->engine->place;
-    struct tw_wait_policy          wait  = tw_wait_policy_for(place->n_replicas * place->n_devices * c->threads);
-    struct tw_comm                *comms[TW_COMM_RANKS_MAX] = {NULL};
+    const struct tw_engine_config *c = &r->engine->config;
+    const struct tw_place *place     = &r->engine->place;
+    struct tw_wait_policy wait       = tw_wait_policy_for(place->n_replicas * place->n_devices * c->threads);
+    struct tw_comm *comms[TW_COMM_RANKS_MAX] = {NULL};
 
     TW_TRY(tw_alloc((size_t)place->n_devices, sizeof *r->devices, &r->devices, err));
     trawl_status status = connect_devices(r, wait, comms, err);
@@ -85,7 +85,7 @@ static trawl_status init_step(struct tw_replica *r, struct trawl_error *err)
 static trawl_status init_samplers(struct tw_replica *r, struct trawl_error *err)
 {
     const struct tw_engine_config *c = &r->engine->config;
-    int                            n = r->engine->place.n_devices * c->threads;
+    int n                            = r->engine->place.n_devices * c->threads;
     TW_TRY(tw_alloc((size_t)n, sizeof *r->samplers, &r->samplers, err));
     for (int i = 0; i < n; i++) {
         TW_TRY(tw_sampler_init(&r->samplers[i], &r->engine->kernels, r->engine->model->config.vocab, err));
@@ -93,15 +93,16 @@ static trawl_status init_samplers(struct tw_replica *r, struct trawl_error *err)
     return tw_team_new(&r->team, n, tw_wait_policy_for(n * r->engine->place.n_replicas), NULL, err);
 }
 
-trawl_status tw_replica_init(struct tw_replica *r, struct tw_engine *engine, int index, struct trawl_error *err)
+trawl_status tw_replica_init(struct tw_replica *r, struct tw_engine *engine, int index,
+                             struct trawl_error *err)
 {
     const struct tw_engine_config *c = &engine->config;
-    size_t page = tw_kv_page_bytes(c->kv_dtype, engine->model->config.n_layers, engine->model->config.n_kv_heads,
-                                   engine->model->config.head_dim);
-    *r                = (struct tw_replica){.engine = engine, .index = index};
-    r->max_rows       = c->prefill_chunk + c->batch_size;
-    r->max_logit_rows = c->batch_size + EXTRA_LOGIT_ROWS;
-    size_t n_pages    = tw_max_size(c->kv_cache_bytes / page, 1);
+    size_t page                      = tw_kv_page_bytes(c->kv_dtype, engine->model->config.n_layers,
+                                                        engine->model->config.n_kv_heads, engine->model->config.head_dim);
+    *r                               = (struct tw_replica){.engine = engine, .index = index};
+    r->max_rows                      = c->prefill_chunk + c->batch_size;
+    r->max_logit_rows                = c->batch_size + EXTRA_LOGIT_ROWS;
+    size_t n_pages                   = tw_max_size(c->kv_cache_bytes / page, 1);
     TW_TRY(tw_kv_pages_init(&r->pages, n_pages, err));
     TW_TRY(init_step(r, err));
     TW_TRY(tw_peers_init(r, err));
@@ -116,7 +117,7 @@ void tw_replica_release(struct tw_replica *r)
     }
     const struct tw_engine_config *c = &r->engine->config;
     tw_team_free(r->team);
-    int                            n = r->engine->place.n_devices;
+    int n = r->engine->place.n_devices;
     for (int i = 0; r->samplers != NULL && i < n * c->threads; i++) {
         tw_sampler_release(&r->samplers[i]);
     }
@@ -187,26 +188,29 @@ static trawl_status finish(struct tw_replica *r, const struct tw_request *q, con
 }
 
 /* Why a request can never run here, if so. */
-static trawl_status check_request(const struct tw_replica *r, const struct tw_request *q, struct trawl_error *err)
+static trawl_status check_request(const struct tw_replica *r, const struct tw_request *q,
+                                  struct trawl_error *err)
 {
     size_t limit = r->engine->config.max_model_len, vocab = r->engine->model->config.vocab;
     if (q->n_prompt == 0) {
         return tw_fail(err, TRAWL_ERR_INVALID, "the prompt is empty");
     }
     if (q->n_prompt > limit) {
-        return tw_fail(err, TRAWL_ERR_LIMIT, "the prompt has %zu tokens, the context holds %zu", q->n_prompt, limit);
+        return tw_fail(err, TRAWL_ERR_LIMIT, "the prompt has %zu tokens, the context holds %zu", q->n_prompt,
+                       limit);
     }
     for (size_t i = 0; i < q->n_prompt; i++) {
         if (q->prompt[i] < 0 || (size_t)q->prompt[i] >= vocab) {
-            return tw_fail(err, TRAWL_ERR_INVALID, "token %zu of the prompt is %d, the vocabulary has %zu ids", i,
-                           (int)q->prompt[i], vocab);
+            return tw_fail(err, TRAWL_ERR_INVALID,
+                           "token %zu of the prompt is %d, the vocabulary has %zu ids", i, (int)q->prompt[i],
+                           vocab);
         }
     }
     size_t pages = tw_kv_pages_for(q->n_prompt + q->max_tokens);
     if (pages > r->pages.n_pages) {
         return tw_fail(err, TRAWL_ERR_LIMIT,
-                       "%zu prompt and %zu new tokens need %zu KV pages of %d tokens, the cache has %zu", q->n_prompt,
-                       q->max_tokens, pages, TW_KV_BLOCK, r->pages.n_pages);
+                       "%zu prompt and %zu new tokens need %zu KV pages of %d tokens, the cache has %zu",
+                       q->n_prompt, q->max_tokens, pages, TW_KV_BLOCK, r->pages.n_pages);
     }
     return tw_sample_params_check(&q->sampling, err);
 }
@@ -245,7 +249,7 @@ static bool admit(struct tw_replica *r, struct tw_request *held, bool *has_held)
                 continue;
             }
         }
-        size_t       slot   = free_slot(r);
+        size_t slot         = free_slot(r);
         trawl_status status = tw_sequence_begin(&r->sequences[slot], held, &r->pages, &why);
         if (status == TRAWL_ERR_LIMIT) {
             return true; /* pages come free when others finish */
@@ -267,10 +271,10 @@ static bool admit(struct tw_replica *r, struct tw_request *held, bool *has_held)
 
 static void step_main(void *arg, int thread, int n_threads)
 {
-    struct tw_replica   *r       = arg;
-    int                  threads = r->engine->config.threads;
-    struct tw_device    *d       = &r->devices[thread / threads];
-    const struct tw_step *step   = &r->step;
+    struct tw_replica *r       = arg;
+    int threads                = r->engine->config.threads;
+    struct tw_device *d        = &r->devices[thread / threads];
+    const struct tw_step *step = &r->step;
     (void)n_threads;
     if (tw_device_forward(d, step, thread % threads) != TRAWL_OK) {
         return; /* all threads of all devices agree on that, and on what follows */
@@ -293,17 +297,17 @@ static void step_main(void *arg, int thread, int n_threads)
         if (i >= step->n_logit_rows) {
             return;
         }
-        const struct tw_sequence *s        = r->logit_owner[i];
-        const float              *logits   = r->logits + i * r->engine->model->config.vocab;
-        size_t                    position = s->n_computed + r->logit_rows[i] - s->row;
-        bool                      last     = position + 1 == s->n_tokens;
-        r->next_logprob[i]                 = 0;
+        const struct tw_sequence *s = r->logit_owner[i];
+        const float *logits         = r->logits + i * r->engine->model->config.vocab;
+        size_t position             = s->n_computed + r->logit_rows[i] - s->row;
+        bool last                   = position + 1 == s->n_tokens;
+        r->next_logprob[i]          = 0;
         if (!last) {
-            r->next_logprob[i] = tw_sample_logprob(&r->engine->kernels, logits, r->engine->model->config.vocab,
-                                                   s->tokens[position + 1]);
+            r->next_logprob[i] = tw_sample_logprob(&r->engine->kernels, logits,
+                                                   r->engine->model->config.vocab, s->tokens[position + 1]);
         } else if (s->request.max_tokens > 0) {
-            r->sampled[i] = tw_sample(&r->samplers[thread], logits, &s->request.sampling, s->tokens, s->n_tokens,
-                                      s->n_tokens);
+            r->sampled[i] = tw_sample(&r->samplers[thread], logits, &s->request.sampling, s->tokens,
+                                      s->n_tokens, s->n_tokens);
         }
     }
 }
@@ -329,8 +333,8 @@ static trawl_status deliver_rows(struct tw_replica *r, const struct tw_sequence 
     const struct tw_work *w = r->work;
     for (size_t i = 0; w->rows != NULL && s->request.capture && i < r->step.n_captures; i++) {
         const struct tw_capture *c = &r->captures[i];
-        TW_TRY(w->rows(w->user, s->request.id, i, s->n_computed, c->rows + s->row * c->width, s->n_rows, c->width,
-                       &r->error));
+        TW_TRY(w->rows(w->user, s->request.id, i, s->n_computed, c->rows + s->row * c->width, s->n_rows,
+                       c->width, &r->error));
     }
     if (w->logits != NULL && s->request.logits && s->n_computed < s->request.n_prompt) {
         size_t vocab = r->engine->model->config.vocab;
@@ -358,7 +362,7 @@ static trawl_status advance(struct tw_replica *r, struct tw_sequence *s, bool *d
         return finish(r, &s->request, s, TW_FINISH_LENGTH, NULL);
     }
     const struct tw_sampled *got = &r->sampled[s->logit_row + s->n_logit_rows - 1];
-    size_t                   n   = s->n_tokens - s->request.n_prompt;
+    size_t n                     = s->n_tokens - s->request.n_prompt;
     s->logprobs[n]               = got->logprob;
     s->entropies[n]              = got->entropy;
     s->varentropies[n]           = got->varentropy;
@@ -417,8 +421,8 @@ static trawl_status run_step(struct tw_replica *r)
     TW_TRY(compute_step(r));
     size_t kept = 0;
     for (size_t i = 0; i < r->n_active; i++) {
-        struct tw_sequence *s    = &r->sequences[r->order[i]];
-        bool                done = false;
+        struct tw_sequence *s = &r->sequences[r->order[i]];
+        bool done             = false;
         if (s->n_rows > 0) {
             TW_TRY(advance(r, s, &done));
         }
@@ -450,8 +454,8 @@ static void drop_all(struct tw_replica *r, const struct tw_request *held, bool h
 
 static void run_loop(struct tw_replica *r)
 {
-    struct tw_request held     = {0};
-    bool              has_held = false;
+    struct tw_request held = {0};
+    bool has_held          = false;
     for (;;) {
         if (atomic_load(&r->engine->cancelled) || atomic_load(&r->engine->failed)) {
             drop_all(r, &held, has_held, TW_FINISH_CANCELLED);
@@ -481,7 +485,7 @@ void tw_replica_loop(struct tw_replica *r)
     run_loop(r);
     if (r->peers.comm != NULL) {
         struct trawl_error why;
-        trawl_status       status = tw_peers_send_end(r, &why);
+        trawl_status status = tw_peers_send_end(r, &why);
         if (r->status == TRAWL_OK && status != TRAWL_OK) {
             r->status = status;
             r->error  = why;

@@ -24,11 +24,11 @@ static void *replica_main(void *arg)
 }
 
 /* Replica 0 runs on the caller's thread, the sides on others. A thread that cannot be started ends the run. */
-static trawl_status run_threads(struct tw_engine *e, const struct side *sides, int n, const struct tw_work *work,
-                                struct trawl_error *err)
+static trawl_status run_threads(struct tw_engine *e, const struct side *sides, int n,
+                                const struct tw_work *work, struct trawl_error *err)
 {
-    int        started = 0;
-    pthread_t *threads = NULL;
+    int started         = 0;
+    pthread_t *threads  = NULL;
     trawl_status status = tw_alloc((size_t)n, sizeof *threads, &threads, err);
     for (; status == TRAWL_OK && started < n; started++) {
         int code = pthread_create(&threads[started], NULL, sides[started].main, sides[started].arg);
@@ -55,7 +55,8 @@ static trawl_status run_threads(struct tw_engine *e, const struct side *sides, i
 }
 
 /* A replica that fails tells the others through e->failed; its error is the run's, theirs are consequences. */
-static void worst(trawl_status *status, trawl_status other, const struct trawl_error *why, struct trawl_error *err)
+static void worst(trawl_status *status, trawl_status other, const struct trawl_error *why,
+                  struct trawl_error *err)
 {
     if (other != TRAWL_OK && (*status == TRAWL_OK || *status == TRAWL_ERR_CANCELLED)) {
         *status = other;
@@ -69,7 +70,7 @@ static void worst(trawl_status *status, trawl_status other, const struct trawl_e
 static trawl_status run_replicas(struct tw_engine *e, struct side extra, const struct tw_work *work,
                                  struct trawl_error *err)
 {
-    int          n     = e->place.n_replicas - 1 + (extra.main != NULL ? 1 : 0);
+    int n              = e->place.n_replicas - 1 + (extra.main != NULL ? 1 : 0);
     struct side *sides = NULL;
     TW_TRY(tw_alloc((size_t)n, sizeof *sides, &sides, err));
     for (int i = 1; i < e->place.n_replicas; i++) {
@@ -132,9 +133,10 @@ trawl_status tw_engine_run(struct tw_engine *e, const struct tw_work *work, cons
 {
     struct tw_world *w = e->config.world;
     if (w != NULL) {
-        struct tw_world_call call   = {.command = TW_WORLD_RUN, .flags = tw_remote_flags(work), .n_sites = n_sites};
-        struct tw_site       none   = {0}, *copy = &none;
-        trawl_status         status = tw_alloc(n_sites, sizeof *copy, &copy, err);
+        struct tw_world_call call = {
+            .command = TW_WORLD_RUN, .flags = tw_remote_flags(work), .n_sites = n_sites};
+        struct tw_site none = {0}, *copy = &none;
+        trawl_status status = tw_alloc(n_sites, sizeof *copy, &copy, err);
         for (size_t i = 0; status == TRAWL_OK && i < n_sites; i++) {
             copy[i] = sites[i];
         }
@@ -160,9 +162,9 @@ trawl_status tw_engine_run(struct tw_engine *e, const struct tw_work *work, cons
 static trawl_status serve_head(struct tw_engine *e, struct tw_outpost *o, struct trawl_error *err)
 {
     /* The replicas end before the letters do: they run on one thread more, joined in between. */
-    pthread_t          letters;
-    struct trawl_error why  = {0};
-    int                code = pthread_create(&letters, NULL, tw_outpost_main, o);
+    pthread_t letters;
+    struct trawl_error why = {0};
+    int code               = pthread_create(&letters, NULL, tw_outpost_main, o);
     if (code != 0) {
         trawl_status status = tw_fail_os(err, code, "thread for letters");
         tw_comm_abort(e->config.world->all, err);
@@ -176,11 +178,11 @@ static trawl_status serve_head(struct tw_engine *e, struct tw_outpost *o, struct
 
 static trawl_status serve_run(struct tw_engine *e, const struct tw_world_call *call, struct trawl_error *err)
 {
-    struct tw_world   *w       = e->config.world;
-    struct tw_outpost *o       = NULL;
-    struct tw_site    *sites   = NULL;
-    bool               is_head = tw_place_is_head(&e->place);
-    trawl_status       status  = tw_alloc(call->n_sites, sizeof *sites, &sites, err);
+    struct tw_world *w    = e->config.world;
+    struct tw_outpost *o  = NULL;
+    struct tw_site *sites = NULL;
+    bool is_head          = tw_place_is_head(&e->place);
+    trawl_status status   = tw_alloc(call->n_sites, sizeof *sites, &sites, err);
     if (status == TRAWL_OK) {
         status = tw_comm_bcast(w->all, 0, sites, call->n_sites * sizeof *sites, err);
     }
@@ -204,7 +206,7 @@ static trawl_status serve_run(struct tw_engine *e, const struct tw_world_call *c
 
 trawl_status tw_engine_serve(struct tw_engine *e, struct trawl_error *err)
 {
-    trawl_status       first = TRAWL_OK;
+    trawl_status first = TRAWL_OK;
     struct trawl_error why;
     for (;;) {
         struct tw_world_call call;

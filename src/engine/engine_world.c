@@ -2,6 +2,7 @@
 #include "engine/engine_world.h"
 
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
 #include "comm/mpi/comm_mpi.h"
 
 /* Time for the other processes to say what they have to say and put their files away. */
-enum { GRACE_MS = 1000 };
+enum { GRACE_MS = 1000, DEADLINE_MOST_S = 1000000 };
 
 bool tw_world_launched(void)
 {
@@ -34,8 +35,8 @@ struct place {
 
 static struct place own_place(void)
 {
-    char         name[256] = "";
-    cpu_set_t    mask;
+    char name[256] = "";
+    cpu_set_t mask;
     struct place p = {0};
     (void)gethostname(name, sizeof name - 1);
     CPU_ZERO(&mask);
@@ -47,8 +48,8 @@ static struct place own_place(void)
 
 static trawl_status count_cores(struct tw_world *w, struct trawl_error *err)
 {
-    struct place  own = own_place(), *places = NULL;
-    int           sharers = 0;
+    struct place own = own_place(), *places = NULL;
+    int sharers = 0;
     TW_TRY(tw_alloc((size_t)w->all->size, sizeof *places, &places, err));
     trawl_status status = tw_comm_gather(w->all, TW_COMM_ALL, &own, sizeof own, NULL, places, err);
     for (int i = 0; i < w->all->size; i++) {
@@ -63,10 +64,26 @@ static trawl_status count_cores(struct tw_world *w, struct trawl_error *err)
     return status;
 }
 
+static trawl_status read_deadline(struct tw_wire *wire, struct trawl_error *err)
+{
+    const char *text = getenv("TRAWL_MPI_DEADLINE");
+    char *end        = NULL;
+    if (text == NULL) {
+        return TRAWL_OK;
+    }
+    long seconds = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || seconds < 1 || seconds > DEADLINE_MOST_S) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "TRAWL_MPI_DEADLINE is \"%.40s\", expected 1 to %d seconds",
+                       text, DEADLINE_MOST_S);
+    }
+    wire->deadline_ms = (int)seconds * 1000;
+    return TRAWL_OK;
+}
+
 trawl_status tw_world_open(struct tw_world **out, struct trawl_error *err)
 {
     const struct tw_wire_ops *ops = NULL;
-    struct tw_world          *w   = NULL;
+    struct tw_world *w            = NULL;
     *out                          = NULL;
     TW_TRY(tw_comm_mpi_load(&ops, err));
     TW_TRY(tw_alloc(1, sizeof *w, &w, err));
@@ -75,9 +92,12 @@ trawl_status tw_world_open(struct tw_world **out, struct trawl_error *err)
         status = tw_comm_message_new(w->wire, 0, 1, w->wire->size, &w->all, err);
     }
     if (status == TRAWL_OK) {
+        status = tw_comm_agree(w->all, read_deadline(w->wire, err), err);
+    }
+    if (status == TRAWL_OK) {
         status = count_cores(w, err);
     }
-    if (status != TRAWL_OK) {
+    if (status != TRAWL_OK) { /* on all ranks */
         tw_comm_free(w->all);
         tw_wire_close(w->wire, 0);
         tw_free(w);
@@ -114,14 +134,16 @@ trawl_status tw_world_listen(struct tw_world *w, struct tw_world_call *call, str
 /* ---- comparing ---- */
 
 /* The first line in which two texts differ. */
-static trawl_status compare_lines(const struct tw_world *w, const char *own, const char *first, struct trawl_error *err)
+static trawl_status compare_lines(const struct tw_world *w, const char *own, const char *first,
+                                  struct trawl_error *err)
 {
     while (*own != '\0' || *first != '\0') {
         size_t n = strcspn(own, "\n"), m = strcspn(first, "\n");
         if (n != m || memcmp(own, first, n) != 0) {
-            (void)tw_fail(err, TRAWL_ERR_INVALID,
-                          "rank %d has %.*s; rank 0 has %.*s: all ranks need the same settings, files and version",
-                          w->all->rank, (int)n, own, (int)m, first);
+            (void)tw_fail(
+                err, TRAWL_ERR_INVALID,
+                "rank %d has %.*s; rank 0 has %.*s: all ranks need the same settings, files and version",
+                w->all->rank, (int)n, own, (int)m, first);
             if (err != NULL) {
                 err->rank = w->all->rank;
             }
@@ -135,8 +157,8 @@ static trawl_status compare_lines(const struct tw_world *w, const char *own, con
 
 trawl_status tw_world_compare(struct tw_world *w, const char *facts, struct trawl_error *err)
 {
-    uint64_t n     = strlen(facts);
-    char    *first = NULL;
+    uint64_t n  = strlen(facts);
+    char *first = NULL;
     TW_TRY(tw_comm_bcast(w->all, 0, &n, sizeof n, err));
     trawl_status status = tw_alloc(n + 1, 1, &first, err);
     if (status != TRAWL_OK) {
@@ -156,8 +178,8 @@ trawl_status tw_world_compare(struct tw_world *w, const char *facts, struct traw
 
 trawl_status tw_world_least(struct tw_world *w, size_t *value, struct trawl_error *err)
 {
-    size_t  own = *value;
-    size_t *all = NULL;
+    size_t own          = *value;
+    size_t *all         = NULL;
     trawl_status status = tw_alloc((size_t)w->all->size, sizeof *all, &all, err);
     if (status != TRAWL_OK) {
         tw_comm_abort(w->all, err);

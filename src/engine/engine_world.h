@@ -19,7 +19,7 @@
 struct tw_world {
     struct tw_wire *wire;
     struct tw_comm *all;
-    int             cores; /* of this process: those it may use, divided by the processes that share them */
+    int cores; /* of this process: those it may use, divided by the processes that share them */
 };
 
 enum tw_world_command { TW_WORLD_OPEN = 1, TW_WORLD_RUN, TW_WORLD_CLOSE, TW_WORLD_END };
@@ -34,7 +34,8 @@ struct tw_world_call {
 bool tw_world_launched(void);
 /* The library that would carry messages; TRAWL_ERR_UNSUPPORTED: there is no plug-in. */
 trawl_status tw_world_transport(char *text, size_t size, struct trawl_error *err);
-/* Join them, through the MPI plug-in. All processes call this. */
+/* Join them, through the MPI plug-in. All processes call this. TRAWL_MPI_DEADLINE: seconds that one waits for
+ * another within a call; TW_COMM_DEADLINE_MS otherwise. */
 trawl_status tw_world_open(struct tw_world **out, struct trawl_error *err);
 /* Leave. Rank 0 ends the others' listening; a broken world ends its processes. NULL is allowed. */
 void tw_world_close(struct tw_world *world);

@@ -103,7 +103,7 @@ struct tw_packed_result {
     bool exact; /* either dtype can be run from the file */
 };
 
-/* Pack a checkpoint piece by piece: memory in use is bounded (about 64 MiB and the vectors) whatever the size
+/* Pack a checkpoint piece by piece: memory in use is bounded (about 72 MiB and the vectors) whatever the size
  * of the model, and pages of the checkpoint are given back behind it. The file appears whole or not at all;
  * config.json, generation_config.json and the tokenizer's files are copied before, so that `output_dir` is a
  * model folder of its own. */

@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -17,7 +17,9 @@
 #include "model/model_pack.h"
 #include "model/model_packed.h"
 
-enum { CHUNK_BYTES = 64 << 20, SMALL_FILE_MAX = 1 << 28 };
+/* A stage is written at once, at a multiple of its size: then the page cache takes it in as huge pages, which
+ * the next start maps. */
+enum { CHUNK_BYTES = 64 << 20, STAGE_BYTES = 8 << 20, SMALL_FILE_MAX = 1 << 28 };
 
 struct writer {
     const struct tw_packed_job *job;
@@ -32,7 +34,9 @@ struct writer {
     struct tw_team *team;
     uint8_t *head;   /* [head_bytes] */
     uint8_t *buffer; /* one chunk */
-    float *vectors;  /* [list.floats] */
+    uint8_t *stage;  /* [STAGE_BYTES] the next bytes of the file, `staged` of them are there */
+    size_t staged;
+    float *vectors; /* [list.floats] */
     size_t buffer_bytes;
     /* What the team packs now: pieces [first, first + n) into buffer. */
     size_t first, n;
@@ -43,11 +47,8 @@ struct writer {
 
 static bool same_folder(const char *a, const char *b)
 {
-    char *ra = realpath(a, NULL), *rb = realpath(b, NULL);
-    bool same = ra != NULL && rb != NULL && strcmp(ra, rb) == 0;
-    free(ra);
-    free(rb);
-    return same;
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 static trawl_status copy_file(const char *from_dir, const char *to_dir, const char *name,
@@ -221,9 +222,11 @@ static void run_pieces(struct writer *w, size_t first, size_t n)
     tw_team_run(w->team, pack_main, w);
 }
 
-static trawl_status put(struct writer *w, const void *data, size_t n, struct trawl_error *err)
+static trawl_status flush_stage(struct writer *w, struct trawl_error *err)
 {
-    TW_TRY(tw_atomic_file_write(&w->file, data, n, err));
+    size_t n  = w->staged;
+    w->staged = 0;
+    TW_TRY(tw_atomic_file_write(&w->file, w->stage, n, err));
     if (w->job->on_tick != NULL && !w->job->on_tick(w->job->user, w->file.written, w->header.file_bytes)) {
         return tw_fail(err, TRAWL_ERR_CANCELLED, "interrupted; nothing was written to %s",
                        w->job->output_dir);
@@ -231,14 +234,29 @@ static trawl_status put(struct writer *w, const void *data, size_t n, struct tra
     return TRAWL_OK;
 }
 
-static trawl_status pad_to(struct writer *w, uint64_t offset, struct trawl_error *err)
+/* The next `n` bytes of the file; data NULL: zeros. */
+static trawl_status put(struct writer *w, const uint8_t *data, size_t n, struct trawl_error *err)
 {
-    static const uint8_t zeros[TW_PACKED_PAGE];
-    while (w->file.written < offset) {
-        size_t n = (size_t)(offset - w->file.written);
-        TW_TRY(tw_atomic_file_write(&w->file, zeros, tw_min_size(n, sizeof zeros), err));
+    while (n > 0) {
+        size_t some = tw_min_size(n, STAGE_BYTES - w->staged);
+        if (data == NULL) {
+            memset(w->stage + w->staged, 0, some);
+        } else {
+            memcpy(w->stage + w->staged, data, some);
+            data += some;
+        }
+        n -= some;
+        w->staged += some;
+        if (w->staged == STAGE_BYTES) {
+            TW_TRY(flush_stage(w, err));
+        }
     }
     return TRAWL_OK;
+}
+
+static trawl_status pad_to(struct writer *w, uint64_t offset, struct trawl_error *err)
+{
+    return put(w, NULL, (size_t)(offset - (w->file.written + w->staged)), err);
 }
 
 /* Give back the whole pages of a part of the checkpoint that has been read. */
@@ -329,7 +347,7 @@ static trawl_status write_weight(struct writer *w, size_t i, struct trawl_error 
         status = write_matrix(w, i, hash, err);
     } else {
         tw_hash_update(hash, w->vectors + w->list.weights[i].first, (size_t)e->bytes);
-        status = put(w, w->vectors + w->list.weights[i].first, (size_t)e->bytes, err);
+        status = put(w, (const uint8_t *)(w->vectors + w->list.weights[i].first), (size_t)e->bytes, err);
     }
     e->hash = tw_hash_value(hash);
     tw_hash_free(hash);
@@ -342,6 +360,7 @@ static trawl_status write_file(struct writer *w, struct trawl_error *err)
     for (size_t i = 0; i <= w->list.n; i++) {
         TW_TRY(write_weight(w, i, err));
     }
+    TW_TRY(flush_stage(w, err));
     TW_BUG_ON(w->file.written != w->header.file_bytes);
     fill_head(w);
     size_t done = 0;
@@ -379,6 +398,7 @@ static trawl_status prepare(struct writer *w, struct trawl_error *err)
         w->buffer_bytes = tw_max_size(w->buffer_bytes, piece);
     }
     TW_TRY(tw_big_alloc(w->buffer_bytes, &w->buffer, err));
+    TW_TRY(tw_big_alloc(STAGE_BYTES, &w->stage, err));
     TW_TRY(tw_alloc((size_t)w->header.head_bytes, 1, &w->head, err));
     TW_TRY(tw_alloc(w->list.floats, sizeof *w->vectors, &w->vectors, err));
     tw_binding_copy_vectors(&w->binding, w->vectors);
@@ -429,6 +449,7 @@ static void release(struct writer *w)
     tw_safetensors_close(w->files);
     tw_weight_list_release(&w->list);
     tw_big_free(w->buffer, w->buffer_bytes);
+    tw_big_free(w->stage, STAGE_BYTES);
     tw_free(w->head);
     tw_free(w->vectors);
     tw_free(w->entries);

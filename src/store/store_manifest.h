@@ -19,7 +19,7 @@ struct tw_manifest_record {
     uint64_t chunk;
     uint64_t first; /* requests first..end-1 have their rows here, as far as they have any */
     uint64_t end;
-    uint64_t requests; /* with rows here */
+    uint64_t requests;   /* with rows here */
     const char *numbers; /* of these, "0-2,5,7-9", where they are not all from first to end; else NULL */
     uint64_t rows;
     uint64_t bytes;

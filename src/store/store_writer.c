@@ -15,7 +15,7 @@ trawl_status tw_writer_init(struct tw_writer *w, const struct tw_layout *layout,
 {
     *w =
         (struct tw_writer){.layout = layout, .manifest = manifest, .stats = *stats, .next_chunk = next_chunk};
-    *stats              = (struct tw_stats){0};
+    *stats = (struct tw_stats){0};
     tw_str_init(&w->chunk_numbers, 0);
     trawl_status status = tw_alloc(layout->n_sites, sizeof *w->chunks, &w->chunks, err);
     for (size_t i = 0; status == TRAWL_OK && i < layout->n_sites; i++) {

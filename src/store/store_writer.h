@@ -30,10 +30,10 @@ struct tw_writer {
     uint64_t chunk_requests;
     struct tw_str chunk_numbers; /* of its requests but the last stretch: "0-2,5," */
     uint64_t stretch_first;      /* the last stretch: from here to chunk_end */
-    size_t request_rows;      /* of the request that has begun */
-    uint64_t metadata_groups; /* groups when metadata.json was last written */
-    float *rows;              /* [TW_WRITER_ROWS, max width]: as they come */
-    void *stored;             /* the same in the dtype of the store */
+    size_t request_rows;         /* of the request that has begun */
+    uint64_t metadata_groups;    /* groups when metadata.json was last written */
+    float *rows;                 /* [TW_WRITER_ROWS, max width]: as they come */
+    void *stored;                /* the same in the dtype of the store */
 };
 
 /* Nothing is owned but the writer's own memory: layout and manifest stay the caller's. `stats` is moved

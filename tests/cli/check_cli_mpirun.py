@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Under mpirun, whatever the mesh: the files of one process. And what goes wrong ends all ranks and says why.
 
-Skipped without mpirun or without the plug-in. With the name of a case as arguments only those run."""
+Skipped without mpirun or without the plug-in. Arguments: names of cases, instead of the quick ones."""
 import json
 import os
 import pathlib
@@ -113,9 +113,13 @@ def reference(g):
     return out
 
 
-def case_meshes(g):
+def case_quick(g):
+    case_meshes(g, [(4, "2 2", 1), (2, "1 4", 2)])
+
+
+def case_meshes(g, meshes=MESHES):
     one = reference(g)
-    for n, mesh, devices in MESHES:
+    for n, mesh, devices in meshes:
         what, out = f"{n} processes of {devices}, mesh {mesh}", g.folder / f"mesh{n}-{devices}-{mesh.replace(' ', 'x')}"
         for command, code in g.commands(out, mesh, "--devices_per_rank", devices):
             got, talk = run(mpirun(n, *command))
@@ -201,10 +205,39 @@ def case_killed(g):
         same(quiet, out, f"rank {victim} killed, then resumed")
 
 
+def case_stopped(g):
+    """A rank that no longer answers: the others name it when the deadline has passed, and the run ends."""
+    common = ["--model_path", g.model, "--threads", 1, "--quiet"]
+    ENV["TRAWL_MPI_DEADLINE"] = "2"
+    for mesh, words in (("1 2", ["waited 2000 ms for rank 1 in "]), ("2 1", ["waited 2000 ms for rank 1"])):
+        out = g.folder / f"stopped{mesh[0]}"
+        out.mkdir()
+        p = subprocess.Popen(mpirun(2, *g.arc(out, *common, "--mesh_shape", *mesh.split(), predictions=60)), env=ENV,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        journal, deadline = out / "arc_journal.jsonl", time.monotonic() + 60
+        while time.monotonic() < deadline and p.poll() is None and not (
+                journal.exists() and b'"commit": 1' in journal.read_bytes()):
+            time.sleep(0.01)
+        pid = ranks_of(p.pid).get(1)
+        check(pid is not None and p.poll() is None, "the run ended before a rank could be stopped")
+        if pid is not None:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            talk = p.communicate(timeout=60)[1].decode(errors="replace")
+        except subprocess.TimeoutExpired:
+            p.kill()
+            talk = "nothing for a minute: " + p.communicate()[1].decode(errors="replace")
+        for word in words:
+            check(p.returncode != 0 and word in talk, f"mesh {mesh}, rank 1 stopped: {talk[-800:]}")
+    ENV["TRAWL_MPI_DEADLINE"] = "soon"
+    expect(mpirun(2, *g.arc(g.folder / "soon", *common, "--mesh_shape", 1, 2)), 'TRAWL_MPI_DEADLINE is "soon"')
+    del ENV["TRAWL_MPI_DEADLINE"]
+
+
 CASES = {name[5:]: fn for name, fn in list(globals().items()) if name.startswith("case_")}
 with tempfile.TemporaryDirectory() as d:
     ground = Ground(pathlib.Path(d))
-    for name in sys.argv[1:] or CASES:
+    for name in sys.argv[1:] or ["quick", "refused"]:
         began = time.monotonic()
         CASES[name](ground)
         print(f"{name}: {time.monotonic() - began:.1f} s", flush=True)

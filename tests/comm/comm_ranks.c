@@ -67,8 +67,8 @@ void ranks_allreduce(struct tw_comm *comm, void *arg)
     for (int round = 0; round < RANKS_ROUNDS; round++) {
         size_t n         = floats_of(round);
         bool contributes = contribution(s, comm->rank, round, n, partial);
-        ranks_expect(s, tw_comm_allreduce_tree(comm, contributes ? partial : NULL, contributes, out, n, NULL) ==
-                      TRAWL_OK);
+        ranks_expect(s, tw_comm_allreduce_tree(comm, contributes ? partial : NULL, contributes, out, n,
+                                               NULL) == TRAWL_OK);
         memset(partial, 0xFF, sizeof partial); /* the buffer is ours again */
         expected_of(s, comm->size, round, NULL, expected);
         ranks_expect(s, memcmp(out, expected, n * sizeof *out) == 0);
@@ -138,7 +138,7 @@ static void device_thread(void *arg, int thread, int n_threads)
 void ranks_team(struct tw_comm *comm, void *arg)
 {
     struct ranks_shared *s = arg;
-    struct device *d = calloc(1, sizeof *d);
+    struct device *d       = calloc(1, sizeof *d);
     if (d == NULL || tw_team_new(&d->team, 2, tw_wait_policy_for(2 * comm->size), NULL, NULL) != TRAWL_OK) {
         tw_comm_abort(comm, NULL);
         ranks_expect(s, false);
@@ -190,7 +190,7 @@ void ranks_gather(struct tw_comm *comm, void *arg)
         memset(out, 0xEE, sizeof out);
         bool receives = root == TW_COMM_ALL || root == comm->rank;
         ranks_expect(s, tw_comm_gather(comm, root, block, sizes_of[comm->rank], even ? NULL : sizes_of,
-                                 receives ? out : NULL, NULL) == TRAWL_OK);
+                                       receives ? out : NULL, NULL) == TRAWL_OK);
         memset(block, 0xFF, sizeof block);
         size_t at = 0;
         for (int r = 0; r < comm->size && receives; r++) {
@@ -222,11 +222,13 @@ void ranks_mixture(struct tw_comm *comm, void *arg)
             ranks_expect(s, 2.0f * out == (float)(comm->size * (comm->size + 1)));
             break;
         case 1:
-            ranks_expect(s, tw_comm_bcast(comm, (int)root, &word, sizeof word, NULL) == TRAWL_OK && word == round);
+            ranks_expect(s, tw_comm_bcast(comm, (int)root, &word, sizeof word, NULL) == TRAWL_OK &&
+                                word == round);
             break;
         case 2:
             word = comm->rank + round;
-            ranks_expect(s, tw_comm_gather(comm, TW_COMM_ALL, &word, sizeof word, NULL, words, NULL) == TRAWL_OK);
+            ranks_expect(s, tw_comm_gather(comm, TW_COMM_ALL, &word, sizeof word, NULL, words, NULL) ==
+                                TRAWL_OK);
             ranks_expect(s, words[0] == round && words[comm->size - 1] == round + comm->size - 1);
             break;
         case 3: ranks_expect(s, tw_comm_barrier(comm, NULL) == TRAWL_OK); break;
@@ -241,8 +243,8 @@ void ranks_agree(struct tw_comm *comm, void *arg)
     struct ranks_shared *s = arg;
     for (int round = 0; round < RANKS_ROUNDS; round++) {
         int first = round % comm->size, second = (round + 1) % comm->size;
-        int  lower = first < second ? first : second;
-        bool fails = comm->rank == first || comm->rank == second;
+        int lower              = first < second ? first : second;
+        bool fails             = comm->rank == first || comm->rank == second;
         struct trawl_error err = {.rank = -1};
         if (fails) {
             (void)tw_fail(&err, TRAWL_ERR_IO, "round %d, rank %d", round, comm->rank);

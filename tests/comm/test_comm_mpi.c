@@ -53,9 +53,9 @@ static void *member_main(void *arg)
 
 static int run_hybrid(struct tw_wire *wire, struct ranks_shared *s)
 {
-    struct tw_comm *outer    = NULL, *comms[2];
-    struct trawl_error err   = {0};
-    struct member members[2] = {{NULL, s, 0}, {NULL, s, 0}};
+    struct tw_comm *outer               = NULL, *comms[2];
+    struct trawl_error err              = {0};
+    struct member members[2]            = {{NULL, s, 0}, {NULL, s, 0}};
     struct tw_comm_hybrid_config config = {.policy = tw_wait_policy_for(2 * wire->size)};
     if (tw_comm_message_new(wire, 0, 1, wire->size, &outer, &err) != TRAWL_OK ||
         tw_comm_hybrid_new(outer, 2, &config, comms, &err) != TRAWL_OK) {

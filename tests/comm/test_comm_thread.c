@@ -26,7 +26,7 @@ static void run_all_sizes(void (*fn)(struct tw_comm *comm, void *arg))
 {
     for (int k = 0; k < SIZES; k++) {
         for (int sleepy = 0; sleepy <= 1; sleepy++) {
-            struct ranks_shared s                     = {.seed = 99};
+            struct ranks_shared s               = {.seed = 99};
             struct tw_comm_thread_config config = config_of(sizes[k]);
             if (sleepy) {
                 config.policy = (struct tw_wait_policy){0, 0}; /* straight to the futex */
@@ -90,7 +90,7 @@ static void barrier(void **state)
 {
     (void)state;
     for (int k = 0; k < SIZES; k++) {
-        struct ranks_shared s                     = {.seed = 0};
+        struct ranks_shared s               = {.seed = 0};
         struct tw_comm_thread_config config = config_of(sizes[k]);
         arrivals                            = 0;
         run_ranks(sizes[k], &config, barrier_rank, &s);

@@ -8,7 +8,7 @@
 #include "sample_brute.h"
 #include "support/sample_fit.h"
 
-enum { VOCAB = 97, HISTORY = 20, DRAWS = 3000, SEED = 20261121 };
+enum { VOCAB = 97, HISTORY = 20, DRAWS = 2500, SEED = 20261121 };
 
 static struct tw_kernels kernels;
 
@@ -57,7 +57,7 @@ static void test_support_and_frequencies(void **state)
     print_message("seed %d\n", SEED);
     tw_philox_stream_init(&r, SEED, 1);
     assert_ok(tw_sampler_init(&s, &kernels, VOCAB, &err));
-    for (int i = 0; i < 120; i++) {
+    for (int i = 0; i < 80; i++) {
         float row[VOCAB];
         double probability[VOCAB];
         int32_t history[HISTORY];
@@ -76,7 +76,7 @@ static void test_support_and_frequencies(void **state)
         }
     }
     tw_sampler_release(&s);
-    assert_true(checked > 100);
+    assert_true(checked > 65);
 }
 
 /* Filters that reach far down the row: the set must be the same as when all candidates are sorted at once. */

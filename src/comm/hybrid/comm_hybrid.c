@@ -9,22 +9,22 @@
 
 /* What the ranks of this process share. Written by the first rank between two meetings. */
 struct shared {
-    struct tw_comm    *outer;
-    int                inside;
-    _Atomic int        handles;
-    _Atomic bool       contributes; /* does any rank here bring something to this sum? */
-    float             *sum;         /* [capacity] of the ranks here */
-    size_t             capacity;
-    trawl_status       agreed; /* of an agreement */
+    struct tw_comm *outer;
+    int inside;
+    _Atomic int handles;
+    _Atomic bool contributes; /* does any rank here bring something to this sum? */
+    float *sum;               /* [capacity] of the ranks here */
+    size_t capacity;
+    trawl_status agreed; /* of an agreement */
     struct trawl_error report;
 };
 
 struct hybrid {
-    struct tw_comm  comm;
+    struct tw_comm comm;
     struct tw_comm *inner; /* of the ranks in this process */
-    struct shared  *shared;
-    bool            contributes;
-    size_t          n;
+    struct shared *shared;
+    bool contributes;
+    size_t n;
 };
 
 static struct hybrid *self(struct tw_comm *comm)
@@ -66,8 +66,8 @@ static trawl_status hybrid_publish(struct tw_comm *comm, const float *partial, b
 
 static trawl_status sum_outside(struct hybrid *h, struct trawl_error *err)
 {
-    struct shared *s   = h->shared;
-    bool           any = atomic_exchange(&s->contributes, false);
+    struct shared *s = h->shared;
+    bool any         = atomic_exchange(&s->contributes, false);
     TW_TRY(tw_grow(&s->sum, &s->capacity, h->n, sizeof *s->sum, err));
     if (any) {
         tw_comm_reduce(h->inner, s->sum, 0, h->n);
@@ -79,7 +79,7 @@ static trawl_status sum_outside(struct hybrid *h, struct trawl_error *err)
 /* Two meetings: all partials are there; the sum over all processes is. */
 static trawl_status hybrid_wait(struct tw_comm *comm, struct trawl_error *err)
 {
-    struct hybrid     *h = self(comm);
+    struct hybrid *h = self(comm);
     struct trawl_error why;
     TW_TRY(tw_comm_wait(h->inner, err));
     if (leads(h)) {
@@ -105,11 +105,12 @@ static trawl_status hybrid_done(struct tw_comm *comm, struct trawl_error *err)
 
 /* ---- copies ---- */
 
-static trawl_status hybrid_bcast(struct tw_comm *comm, int root, void *data, size_t bytes, struct trawl_error *err)
+static trawl_status hybrid_bcast(struct tw_comm *comm, int root, void *data, size_t bytes,
+                                 struct trawl_error *err)
 {
-    struct hybrid *h    = self(comm);
-    int            from = root / h->shared->inside;
-    bool           here = from == h->shared->outer->rank;
+    struct hybrid *h = self(comm);
+    int from         = root / h->shared->inside;
+    bool here        = from == h->shared->outer->rank;
     struct trawl_error why;
     if (here) { /* to the first rank here, which passes it on */
         TW_TRY(tw_comm_bcast(h->inner, root % h->shared->inside, data, bytes, err));
@@ -128,11 +129,11 @@ static size_t block_size(const size_t *sizes, size_t bytes, int rank)
 
 /* The first ranks' part of a gather: `blocks` are this process's; the whole goes to `all` of the first rank of
  * process `to`. */
-static trawl_status gather_outside(struct hybrid *h, int to, const void *blocks, size_t bytes, const size_t *sizes,
-                                   void *all, struct trawl_error *err)
+static trawl_status gather_outside(struct hybrid *h, int to, const void *blocks, size_t bytes,
+                                   const size_t *sizes, void *all, struct trawl_error *err)
 {
     struct tw_comm *outer = h->shared->outer;
-    size_t         *sums  = NULL;
+    size_t *sums          = NULL;
     TW_TRY(tw_alloc((size_t)outer->size, sizeof *sums, &sums, err));
     for (int i = 0; i < h->comm.size; i++) {
         sums[i / h->shared->inside] += block_size(sizes, bytes, i);
@@ -142,14 +143,16 @@ static trawl_status gather_outside(struct hybrid *h, int to, const void *blocks,
     return status;
 }
 
-static trawl_status gather_with(struct hybrid *h, int root, const void *block, size_t bytes, const size_t *sizes,
-                                void *blocks, void *all, size_t all_bytes, void *out, struct trawl_error *err)
+static trawl_status gather_with(struct hybrid *h, int root, const void *block, size_t bytes,
+                                const size_t *sizes, void *blocks, void *all, size_t all_bytes, void *out,
+                                struct trawl_error *err)
 {
-    int first = h->shared->outer->rank * h->shared->inside, to = root == TW_COMM_ALL ? TW_COMM_ALL : root / h->shared->inside;
+    int first = h->shared->outer->rank * h->shared->inside,
+        to    = root == TW_COMM_ALL ? TW_COMM_ALL : root / h->shared->inside;
     TW_TRY(tw_comm_gather(h->inner, 0, block, bytes, sizes == NULL ? NULL : sizes + first, blocks, err));
     if (leads(h)) {
         struct trawl_error why;
-        trawl_status       status = gather_outside(h, to, blocks, bytes, sizes, all, &why);
+        trawl_status status = gather_outside(h, to, blocks, bytes, sizes, all, &why);
         if (status == TRAWL_ERR_NOMEM) {
             tw_comm_abort(h->shared->outer, &why);
         }
@@ -169,9 +172,9 @@ static trawl_status gather_with(struct hybrid *h, int root, const void *block, s
 static trawl_status hybrid_gather(struct tw_comm *comm, int root, const void *block, size_t bytes,
                                   const size_t *sizes, void *out, struct trawl_error *err)
 {
-    struct hybrid *h   = self(comm);
-    size_t         sum = 0, here = 0;
-    void          *blocks = NULL, *all = NULL;
+    struct hybrid *h = self(comm);
+    size_t sum = 0, here = 0;
+    void *blocks = NULL, *all = NULL;
     for (int i = 0; i < comm->size; i++) {
         sum += block_size(sizes, bytes, i);
         here += i / h->shared->inside == h->shared->outer->rank ? block_size(sizes, bytes, i) : 0;
@@ -194,7 +197,7 @@ static trawl_status hybrid_gather(struct tw_comm *comm, int root, const void *bl
 
 static trawl_status hybrid_barrier(struct tw_comm *comm, struct trawl_error *err)
 {
-    struct hybrid     *h = self(comm);
+    struct hybrid *h = self(comm);
     struct trawl_error why;
     TW_TRY(tw_comm_barrier(h->inner, err));
     if (leads(h)) {
@@ -206,8 +209,8 @@ static trawl_status hybrid_barrier(struct tw_comm *comm, struct trawl_error *err
 
 static trawl_status hybrid_agree(struct tw_comm *comm, trawl_status status, struct trawl_error *err)
 {
-    struct hybrid     *h   = self(comm);
-    struct shared     *s   = h->shared;
+    struct hybrid *h       = self(comm);
+    struct shared *s       = h->shared;
     struct trawl_error own = {.status = TRAWL_OK, .rank = -1};
     if (status != TRAWL_OK && err != NULL) {
         own = *err;
@@ -279,10 +282,11 @@ static trawl_status make_handles(struct shared *s, const struct tw_comm_hybrid_c
                                  struct tw_comm **comms, struct trawl_error *err)
 {
     struct tw_comm *inner[TW_COMM_RANKS_MAX] = {NULL};
-    int             first                    = s->outer->rank * s->inside;
-    struct tw_comm_thread_config tc = {
-        .policy = config->policy, .deadline_ms = config->deadline_ms, .world_base = config->world_base + first};
-    trawl_status status = tw_comm_thread_new(s->inside, &tc, inner, err);
+    int first                                = s->outer->rank * s->inside;
+    struct tw_comm_thread_config tc          = {.policy      = config->policy,
+                                                .deadline_ms = config->deadline_ms,
+                                                .world_base  = config->world_base + first};
+    trawl_status status                      = tw_comm_thread_new(s->inside, &tc, inner, err);
     for (int i = 0; i < s->inside; i++) {
         struct hybrid *h = NULL;
         if (status == TRAWL_OK) {

@@ -9,9 +9,9 @@
 #include "comm/comm.h"
 
 struct tw_comm_hybrid_config {
-    struct tw_wait_policy policy;      /* of the threads inside */
-    int                   deadline_ms; /* of meetings inside; 0: TW_COMM_DEADLINE_MS */
-    int                   world_base;  /* world rank of member 0 of the whole group; only messages use it */
+    struct tw_wait_policy policy; /* of the threads inside */
+    int deadline_ms;              /* of meetings inside; 0: TW_COMM_DEADLINE_MS */
+    int world_base;               /* world rank of member 0 of the whole group; only messages use it */
 };
 
 /* Ranks outer->rank * inside .. + inside - 1 of a group of outer->size * inside. `inside` is a power of two.

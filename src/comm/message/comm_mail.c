@@ -33,8 +33,8 @@ void tw_mail_release(struct tw_mail *m)
 
 trawl_status tw_mail_send(struct tw_mail *m, struct tw_letter *letter, size_t bytes, struct trawl_error *err)
 {
-    struct tw_mail_out *out    = NULL;
-    trawl_status        status = tw_alloc(1, sizeof *out, &out, err);
+    struct tw_mail_out *out = NULL;
+    trawl_status status     = tw_alloc(1, sizeof *out, &out, err);
     if (status != TRAWL_OK) {
         tw_free(letter);
         return status;
@@ -63,7 +63,7 @@ trawl_status tw_mail_push(struct tw_mail *m, bool *moved, struct trawl_error *er
     while (o != NULL) {
         if (o->sending) {
             struct tw_wire_event event;
-            bool                 done = false;
+            bool done = false;
             TW_TRY(tw_wire_test(m->wire, &o->request, &done, &event, err));
             if (!done) {
                 return TRAWL_OK;
@@ -71,8 +71,8 @@ trawl_status tw_mail_push(struct tw_mail *m, bool *moved, struct trawl_error *er
             o->sending = false;
         } else {
             size_t n = next_bytes(o->letter->bytes, o->sent);
-            TW_TRY(tw_wire_send(m->wire, &m->wire->world, (const uint8_t *)o->letter + o->sent, n, m->peer, m->tag,
-                                &o->request, err));
+            TW_TRY(tw_wire_send(m->wire, &m->wire->world, (const uint8_t *)o->letter + o->sent, n, m->peer,
+                                m->tag, &o->request, err));
             o->sending = true;
             o->sent += n;
         }
@@ -91,8 +91,8 @@ trawl_status tw_mail_push(struct tw_mail *m, bool *moved, struct trawl_error *er
 
 static trawl_status receive_next(struct tw_mail *m, struct trawl_error *err)
 {
-    void  *to = m->begun;
-    size_t n  = FIRST_BYTES;
+    void *to = m->begun;
+    size_t n = FIRST_BYTES;
     if (m->letter != NULL) {
         to = (uint8_t *)m->letter + m->received;
         n  = next_bytes(m->letter->bytes, m->received);
@@ -126,7 +126,7 @@ trawl_status tw_mail_poll(struct tw_mail *m, struct tw_letter **letter, bool *mo
         TW_TRY(receive_next(m, err));
     }
     struct tw_wire_event event;
-    bool                 done = false, whole = false;
+    bool done = false, whole = false;
     TW_TRY(tw_wire_test(m->wire, &m->request, &done, &event, err));
     if (!done) {
         return TRAWL_OK;

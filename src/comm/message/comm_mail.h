@@ -12,28 +12,29 @@ struct tw_letter {
 };
 
 struct tw_mail_out {
-    struct tw_letter      *letter;
-    size_t                 sent; /* bytes given to the wire */
-    bool                   sending;
+    struct tw_letter *letter;
+    size_t sent; /* bytes given to the wire */
+    bool sending;
     struct tw_wire_request request;
-    struct tw_mail_out    *next;
+    struct tw_mail_out *next;
 };
 
 struct tw_mail {
-    struct tw_wire        *wire;
-    int                    peer, tag;
-    struct tw_mail_out    *first, *last; /* to go out; the first is on its way */
-    size_t                 waiting;      /* bytes of those */
-    uint8_t               *begun;        /* [TW_MAIL_FIRST_BYTES] the beginning of the next letter */
-    struct tw_letter      *letter;       /* being received, once it is known to be longer than that */
-    size_t                 received;
-    bool                   receiving;
+    struct tw_wire *wire;
+    int peer, tag;
+    struct tw_mail_out *first, *last; /* to go out; the first is on its way */
+    size_t waiting;                   /* bytes of those */
+    uint8_t *begun;                   /* [TW_MAIL_FIRST_BYTES] the beginning of the next letter */
+    struct tw_letter *letter;         /* being received, once it is known to be longer than that */
+    size_t received;
+    bool receiving;
     struct tw_wire_request request;
 };
 
 /* Letters of `peer` under `tag` (the same on both sides; one mail a tag and peer). */
-trawl_status tw_mail_init(struct tw_mail *m, struct tw_wire *wire, int peer, int tag, struct trawl_error *err);
-void         tw_mail_release(struct tw_mail *m); /* zeroed ones too */
+trawl_status tw_mail_init(struct tw_mail *m, struct tw_wire *wire, int peer, int tag,
+                          struct trawl_error *err);
+void tw_mail_release(struct tw_mail *m); /* zeroed ones too */
 
 /* Queue a letter of `bytes` bytes, memory of tw_alloc which is the mail's from now on, also on failure. */
 trawl_status tw_mail_send(struct tw_mail *m, struct tw_letter *letter, size_t bytes, struct trawl_error *err);

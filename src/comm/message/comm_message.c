@@ -16,26 +16,26 @@ enum kind { KIND_SUM = 1, KIND_BCAST, KIND_GATHER, KIND_BARRIER, KIND_AGREE };
 
 struct pending {
     struct tw_wire_request request;
-    bool                   active, receives;
-    int                    peer; /* in the group */
-    size_t                 bytes;
+    bool active, receives;
+    int peer; /* in the group */
+    size_t bytes;
 };
 
 struct message {
-    struct tw_comm       comm;
-    struct tw_wire      *wire;
+    struct tw_comm comm;
+    struct tw_wire *wire;
     struct tw_wire_group group;
-    int                  steps;
-    enum kind            kind;    /* of the call under way */
-    bool                 no_deadline;
-    struct pending      *pending; /* [size + STEPS_MAX]: the requests of a call; receives of a sum first */
-    size_t               n_pending;
+    int steps;
+    enum kind kind; /* of the call under way */
+    bool no_deadline;
+    struct pending *pending; /* [size + STEPS_MAX]: the requests of a call; receives of a sum first */
+    size_t n_pending;
     /* The sum under way, and the last one until the next is published. */
     const float *partial;
-    bool         contributes;
-    size_t       n;
-    float       *received[STEPS_MAX], *sum[STEPS_MAX]; /* [capacity] each: sibling's and own sum of a step */
-    size_t       capacity;
+    bool contributes;
+    size_t n;
+    float *received[STEPS_MAX], *sum[STEPS_MAX]; /* [capacity] each: sibling's and own sum of a step */
+    size_t capacity;
     const float *parts[2]; /* of the last add */
 };
 
@@ -65,7 +65,8 @@ static void begin(struct message *m, enum kind kind)
     m->n_pending = 0;
 }
 
-static trawl_status post_send(struct message *m, const void *data, size_t bytes, int to, struct trawl_error *err)
+static trawl_status post_send(struct message *m, const void *data, size_t bytes, int to,
+                              struct trawl_error *err)
 {
     struct pending *p = &m->pending[m->n_pending];
     *p                = (struct pending){.active = true, .peer = to, .bytes = bytes};
@@ -75,7 +76,8 @@ static trawl_status post_send(struct message *m, const void *data, size_t bytes,
 }
 
 /* Any tag: a message of another call is to be seen, not waited past. */
-static trawl_status post_receive(struct message *m, void *data, size_t bytes, int from, struct trawl_error *err)
+static trawl_status post_receive(struct message *m, void *data, size_t bytes, int from,
+                                 struct trawl_error *err)
 {
     struct pending *p = &m->pending[m->n_pending];
     *p                = (struct pending){.active = true, .receives = true, .peer = from, .bytes = bytes};
@@ -100,8 +102,8 @@ static trawl_status check_received(struct message *m, const struct pending *p, c
 {
     int own = tw_comm_world_rank(&m->comm, m->comm.rank), other = tw_comm_world_rank(&m->comm, p->peer);
     if (e->tag != (int)m->kind) {
-        tw_wire_break(m->wire, other, "rank %d is in %s while rank %d is in %s", own, kind_name(m->kind), other,
-                      kind_name(e->tag));
+        tw_wire_break(m->wire, other, "rank %d is in %s while rank %d is in %s", own, kind_name(m->kind),
+                      other, kind_name(e->tag));
         return tw_wire_check(m->wire, err);
     }
     if (e->bytes != p->bytes && (m->kind != KIND_SUM || e->bytes != 0)) {
@@ -115,9 +117,9 @@ static trawl_status check_received(struct message *m, const struct pending *p, c
 /* Look once at request i. *bytes: what a receive got. */
 static trawl_status look(struct message *m, size_t i, size_t *bytes, struct trawl_error *err)
 {
-    struct pending      *p     = &m->pending[i];
+    struct pending *p          = &m->pending[i];
     struct tw_wire_event event = {0};
-    bool                 done  = false;
+    bool done                  = false;
     TW_TRY(tw_wire_test(m->wire, &p->request, &done, &event, err));
     if (done) {
         p->active = false;
@@ -133,7 +135,7 @@ static trawl_status look(struct message *m, size_t i, size_t *bytes, struct traw
 static trawl_status wait_for(struct message *m, size_t i, size_t *bytes, struct trawl_error *err)
 {
     struct tw_wire_patience patience = {0};
-    trawl_status            status   = look(m, i, bytes, err);
+    trawl_status status              = look(m, i, bytes, err);
     while (status == TRAWL_OK && m->pending[i].active) {
         tw_wire_pause(m->wire, &patience);
         if (!m->no_deadline && tw_wire_waited_ms(&patience) >= m->wire->deadline_ms) {
@@ -176,7 +178,8 @@ static trawl_status reserve(struct message *m, size_t n, struct trawl_error *err
     m->capacity = 0;
     for (int s = 0; s < m->steps; s++) {
         TW_TRY(tw_alloc(n, sizeof(float), &m->received[s], err));
-        TW_TRY(tw_alloc(s == 0 ? 0 : n, sizeof(float), &m->sum[s], err)); /* step 0 sends the partial itself */
+        TW_TRY(
+            tw_alloc(s == 0 ? 0 : n, sizeof(float), &m->sum[s], err)); /* step 0 sends the partial itself */
     }
     m->capacity = n;
     return TRAWL_OK;
@@ -186,7 +189,8 @@ static trawl_status send_sum(struct message *m, int step, const float *sum, stru
 {
     struct tw_comm_step at = tw_comm_step_at(m->comm.size, m->comm.rank, step);
     for (int i = 0; i < at.n_sends; i++) {
-        TW_TRY(post_send(m, sum, sum == NULL ? 0 : m->n * sizeof *sum, at.send_first + i * at.send_stride, err));
+        TW_TRY(
+            post_send(m, sum, sum == NULL ? 0 : m->n * sizeof *sum, at.send_first + i * at.send_stride, err));
     }
     return TRAWL_OK;
 }
@@ -227,22 +231,22 @@ static const float *join(const float *const parts[2], float *out, size_t n)
 
 static trawl_status message_wait(struct tw_comm *comm, struct trawl_error *err)
 {
-    struct message *m       = self(comm);
-    const float    *own     = m->contributes ? m->partial : NULL;
-    size_t          receive = 0;
+    struct message *m = self(comm);
+    const float *own  = m->contributes ? m->partial : NULL;
+    size_t receive    = 0;
     TW_TRY(tw_wire_check(m->wire, err));
     m->parts[0] = own;
     m->parts[1] = NULL;
     for (int s = 0; s < m->steps; s++) {
-        struct tw_comm_step at    = tw_comm_step_at(comm->size, comm->rank, s);
-        size_t              bytes = 0;
-        m->parts[0]               = own;
-        m->parts[1]               = NULL;
+        struct tw_comm_step at = tw_comm_step_at(comm->size, comm->rank, s);
+        size_t bytes           = 0;
+        m->parts[0]            = own;
+        m->parts[1]            = NULL;
         if (at.receive_from >= 0) {
             TW_TRY(wait_for(m, receive++, &bytes, err));
-            const float *other           = bytes == 0 ? NULL : m->received[s];
-            m->parts[at.from_right]      = other;
-            m->parts[at.from_right ^ 1]  = own;
+            const float *other          = bytes == 0 ? NULL : m->received[s];
+            m->parts[at.from_right]     = other;
+            m->parts[at.from_right ^ 1] = own;
         }
         if (s + 1 < m->steps) {
             own = join(m->parts, m->sum[s + 1], m->n);
@@ -267,7 +271,8 @@ static trawl_status message_done(struct tw_comm *comm, struct trawl_error *err)
 /* ---- copies ---- */
 
 /* A binomial tree: rank r (counted from the root) gets the data from r without its lowest bit. */
-static trawl_status bcast_piece(struct message *m, int root, void *data, size_t bytes, struct trawl_error *err)
+static trawl_status bcast_piece(struct message *m, int root, void *data, size_t bytes,
+                                struct trawl_error *err)
 {
     int size = m->comm.size, rank = (m->comm.rank - root + size) % size, bit = 1;
     begin(m, KIND_BCAST);
@@ -286,7 +291,8 @@ static trawl_status bcast_piece(struct message *m, int root, void *data, size_t 
     return wait_all(m, err);
 }
 
-static trawl_status message_bcast(struct tw_comm *comm, int root, void *data, size_t bytes, struct trawl_error *err)
+static trawl_status message_bcast(struct tw_comm *comm, int root, void *data, size_t bytes,
+                                  struct trawl_error *err)
 {
     size_t at = 0;
     TW_TRY(tw_wire_check(self(comm)->wire, err));
@@ -309,8 +315,9 @@ trawl_status tw_comm_message_bcast_idle(struct tw_comm *comm, int root, void *da
 }
 
 /* Bytes [at, at + one piece) of every block. *more: some block has more. */
-static trawl_status gather_piece(struct message *m, int root, const void *block, size_t bytes, const size_t *sizes,
-                                 unsigned char *out, size_t at, bool *more, struct trawl_error *err)
+static trawl_status gather_piece(struct message *m, int root, const void *block, size_t bytes,
+                                 const size_t *sizes, unsigned char *out, size_t at, bool *more,
+                                 struct trawl_error *err)
 {
     begin(m, KIND_GATHER);
     *more = false;
@@ -337,9 +344,9 @@ static trawl_status gather_piece(struct message *m, int root, const void *block,
 static trawl_status message_gather(struct tw_comm *comm, int root, const void *block, size_t bytes,
                                    const size_t *sizes, void *out, struct trawl_error *err)
 {
-    struct message *m    = self(comm);
-    int             to   = root == TW_COMM_ALL ? 0 : root;
-    bool            more = true;
+    struct message *m = self(comm);
+    int to            = root == TW_COMM_ALL ? 0 : root;
+    bool more         = true;
     TW_TRY(tw_wire_check(m->wire, err));
     for (size_t at = 0; more; at += TW_WIRE_PIECE_BYTES) {
         TW_TRY(gather_piece(m, to, block, bytes, sizes, out, at, &more, err));
@@ -357,8 +364,8 @@ static trawl_status message_gather(struct tw_comm *comm, int root, const void *b
 /* ---- phases ---- */
 
 /* One step of recursive doubling with fixed messages. False in *met: no sibling, nothing received. */
-static trawl_status swap(struct message *m, enum kind kind, int step, const void *own, void *other, size_t bytes,
-                         bool *met, struct trawl_error *err)
+static trawl_status swap(struct message *m, enum kind kind, int step, const void *own, void *other,
+                         size_t bytes, bool *met, struct trawl_error *err)
 {
     struct tw_comm_step at = tw_comm_step_at(m->comm.size, m->comm.rank, step);
     begin(m, kind);
@@ -375,7 +382,7 @@ static trawl_status swap(struct message *m, enum kind kind, int step, const void
 static trawl_status message_barrier(struct tw_comm *comm, struct trawl_error *err)
 {
     struct message *m = self(comm);
-    bool            met;
+    bool met;
     TW_TRY(tw_wire_check(m->wire, err));
     for (int s = 0; s < m->steps; s++) {
         TW_TRY(swap(m, KIND_BARRIER, s, NULL, NULL, 0, &met, err));
@@ -385,7 +392,7 @@ static trawl_status message_barrier(struct tw_comm *comm, struct trawl_error *er
 
 static trawl_status message_agree(struct tw_comm *comm, trawl_status status, struct trawl_error *err)
 {
-    struct message    *m   = self(comm);
+    struct message *m      = self(comm);
     struct trawl_error own = {.status = TRAWL_OK}, other, kept;
     TW_TRY(tw_wire_check(m->wire, err));
     if (status != TRAWL_OK) {
@@ -451,14 +458,15 @@ trawl_status tw_comm_message_new(struct tw_wire *wire, int first, int stride, in
     *out              = NULL;
     TW_BUG_ON(size < 1 || stride < 1 || (wire->rank - first) % stride != 0);
     if (size > TW_COMM_RANKS_MAX) {
-        return tw_fail(err, TRAWL_ERR_LIMIT, "%d processes, at most %d can work together", size, TW_COMM_RANKS_MAX);
+        return tw_fail(err, TRAWL_ERR_LIMIT, "%d processes, at most %d can work together", size,
+                       TW_COMM_RANKS_MAX);
     }
     TW_TRY(tw_alloc(1, sizeof *m, &m, err));
-    m->comm = (struct tw_comm){.ops          = &message_ops,
-                               .rank         = (wire->rank - first) / stride,
-                               .size         = size,
-                               .world_base   = first,
-                               .world_stride = stride};
+    m->comm  = (struct tw_comm){.ops          = &message_ops,
+                                .rank         = (wire->rank - first) / stride,
+                                .size         = size,
+                                .world_base   = first,
+                                .world_stride = stride};
     m->wire  = wire;
     m->steps = tw_comm_steps(size);
     /* A call sends to each rank at most once a step, and receives once a step or once from each rank. */

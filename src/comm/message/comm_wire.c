@@ -93,7 +93,7 @@ static bool set_cause(struct tw_wire *w, int world_rank, const char *text, bool 
 
 void tw_wire_break(struct tw_wire *w, int world_rank, const char *format, ...)
 {
-    char    text[TRAWL_ERROR_MESSAGE_BYTES + 64];
+    char text[TRAWL_ERROR_MESSAGE_BYTES + 64];
     va_list args;
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
@@ -126,7 +126,7 @@ static trawl_status broken_error(struct tw_wire *w, struct trawl_error *err)
 /* Has another process given up? With the lock. */
 static void hear(struct tw_wire *w)
 {
-    bool                 done = false;
+    bool done = false;
     struct tw_wire_event event;
     if (w->ops->test(&w->listening, &done, &event) == 0 && done) {
         w->heard.message[sizeof w->heard.message - 1] = '\0';
@@ -165,8 +165,8 @@ void tw_wire_group_free(struct tw_wire *w, struct tw_wire_group *group)
     }
 }
 
-trawl_status tw_wire_send(struct tw_wire *w, const struct tw_wire_group *group, const void *data, size_t bytes,
-                          int to, int tag, struct tw_wire_request *out, struct trawl_error *err)
+trawl_status tw_wire_send(struct tw_wire *w, const struct tw_wire_group *group, const void *data,
+                          size_t bytes, int to, int tag, struct tw_wire_request *out, struct trawl_error *err)
 {
     TW_BUG_ON(bytes > TW_WIRE_PIECE_BYTES);
     if (atomic_load(&w->broken) != 0) {
@@ -232,14 +232,16 @@ void tw_wire_pause(const struct tw_wire *w, struct tw_wire_patience *p)
         }
         return;
     }
-    p->latest        = tw_clock_ns();
-    uint64_t waited  = p->latest - p->since;
+    p->latest       = tw_clock_ns();
+    uint64_t waited = p->latest - p->since;
     if (waited < YIELD_NS) {
         (void)sched_yield();
         return;
     }
-    uint64_t        nap = waited / 16 < NAP_FIRST_NS ? NAP_FIRST_NS : waited / 16 > NAP_MOST_NS ? NAP_MOST_NS : waited / 16;
-    struct timespec t   = {.tv_nsec = (long)nap};
+    uint64_t nap      = waited / 16 < NAP_FIRST_NS  ? NAP_FIRST_NS
+                        : waited / 16 > NAP_MOST_NS ? NAP_MOST_NS
+                                                    : waited / 16;
+    struct timespec t = {.tv_nsec = (long)nap};
     (void)nanosleep(&t, NULL);
 }
 

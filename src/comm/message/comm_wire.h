@@ -29,9 +29,9 @@ struct tw_wire_group {
 };
 
 struct tw_wire_event {
-    size_t bytes;  /* received */
-    int    source; /* its rank in the group */
-    int    tag;
+    size_t bytes; /* received */
+    int source;   /* its rank in the group */
+    int tag;
 };
 
 /* A transport. Functions return 0 or a code that `text` explains; none of them blocks but init, group and
@@ -58,22 +58,22 @@ struct tw_wire_ops {
 /* What a breaking process tells the others. */
 struct tw_wire_notice {
     int32_t rank;
-    char    message[TRAWL_ERROR_MESSAGE_BYTES];
+    char message[TRAWL_ERROR_MESSAGE_BYTES];
 };
 
 struct tw_wire {
     const struct tw_wire_ops *ops;
-    struct tw_wire_group      world; /* mail and notices; collectives have groups of their own */
-    int                       rank, size;
-    int                       deadline_ms; /* of waits for other processes */
-    int                       spins;       /* polls before a waiter gives its core away */
-    pthread_mutex_t           lock;        /* of every call into ops */
-    _Atomic int               broken;      /* 0: no, 1: `cause` is being written, 2: it is there */
-    bool                      learnt;      /* `cause` came from another process */
-    struct trawl_error        cause;
-    struct tw_wire_request    listening; /* for a notice */
-    struct tw_wire_notice     heard, said;
-    struct tw_wire_request   *telling; /* [size] notices on their way */
+    struct tw_wire_group world; /* mail and notices; collectives have groups of their own */
+    int rank, size;
+    int deadline_ms;      /* of waits for other processes */
+    int spins;            /* polls before a waiter gives its core away */
+    pthread_mutex_t lock; /* of every call into ops */
+    _Atomic int broken;   /* 0: no, 1: `cause` is being written, 2: it is there */
+    bool learnt;          /* `cause` came from another process */
+    struct trawl_error cause;
+    struct tw_wire_request listening; /* for a notice */
+    struct tw_wire_notice heard, said;
+    struct tw_wire_request *telling; /* [size] notices on their way */
 };
 
 /* Enter the run; `ops` is kept. */
@@ -85,13 +85,15 @@ void tw_wire_close(struct tw_wire *wire, int grace_ms);
 /* The members' own group; all of them call. */
 trawl_status tw_wire_group_new(struct tw_wire *wire, int first, int stride, int n, struct tw_wire_group *out,
                                struct trawl_error *err);
-void         tw_wire_group_free(struct tw_wire *wire, struct tw_wire_group *group);
+void tw_wire_group_free(struct tw_wire *wire, struct tw_wire_group *group);
 
 /* `data` is the wire's until tw_wire_test says done, or the wire breaks. bytes <= TW_WIRE_PIECE_BYTES. */
-trawl_status tw_wire_send(struct tw_wire *wire, const struct tw_wire_group *group, const void *data, size_t bytes,
-                          int to, int tag, struct tw_wire_request *out, struct trawl_error *err);
-trawl_status tw_wire_receive(struct tw_wire *wire, const struct tw_wire_group *group, void *data, size_t bytes,
-                             int from, int tag, struct tw_wire_request *out, struct trawl_error *err);
+trawl_status tw_wire_send(struct tw_wire *wire, const struct tw_wire_group *group, const void *data,
+                          size_t bytes, int to, int tag, struct tw_wire_request *out,
+                          struct trawl_error *err);
+trawl_status tw_wire_receive(struct tw_wire *wire, const struct tw_wire_group *group, void *data,
+                             size_t bytes, int from, int tag, struct tw_wire_request *out,
+                             struct trawl_error *err);
 /* Look once. A request that is done, or failed, is gone. */
 trawl_status tw_wire_test(struct tw_wire *wire, struct tw_wire_request *request, bool *done,
                           struct tw_wire_event *event, struct trawl_error *err);
@@ -107,8 +109,8 @@ trawl_status tw_wire_check(struct tw_wire *wire, struct trawl_error *err);
 /* How a waiter spends the time between looks: spinning, then yielding, then in ever longer naps (at most half
  * a millisecond), so that a process without work costs nothing. Zero it before a wait. */
 struct tw_wire_patience {
-    uint64_t since;   /* tw_clock_ns of the first look that was in vain */
-    uint64_t latest;  /* of the latest reading */
+    uint64_t since;  /* tw_clock_ns of the first look that was in vain */
+    uint64_t latest; /* of the latest reading */
     unsigned looks;
 };
 void tw_wire_pause(const struct tw_wire *wire, struct tw_wire_patience *p);

@@ -13,7 +13,7 @@
 bool tw_comm_mpi_launched(void)
 {
     static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
-    const char              *mode    = getenv("TRAWL_MPI");
+    const char *mode                 = getenv("TRAWL_MPI");
     if (mode != NULL && strcmp(mode, "off") == 0) {
         return false;
     }
@@ -31,12 +31,11 @@ static const char here[] = "some address in the program or library that this cod
 static trawl_status own_folder(char **out, struct trawl_error *err)
 {
     Dl_info info;
-    if (dladdr(here, &info) != 0 && info.dli_fname != NULL &&
-        strstr(info.dli_fname, ".so") != NULL) {
+    if (dladdr(here, &info) != 0 && info.dli_fname != NULL && strstr(info.dli_fname, ".so") != NULL) {
         return tw_path_dir(info.dli_fname, out, err);
     }
-    char    path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    char path[4096];
+    ssize_t n           = readlink("/proc/self/exe", path, sizeof path - 1);
     path[n < 0 ? 0 : n] = '\0';
     return tw_path_dir(path, out, err);
 }
@@ -63,7 +62,7 @@ static trawl_status try_folder(const char *folder, void **library, struct trawl_
 static trawl_status find(void **library, struct trawl_error *err)
 {
     const char *given = getenv("TRAWL_MPI_PLUGIN");
-    char       *own   = NULL;
+    char *own         = NULL;
     if (given != NULL) {
         return try_file(given, library, err);
     }
@@ -85,12 +84,12 @@ trawl_status tw_comm_mpi_load(const struct tw_wire_ops **out, struct trawl_error
         return tw_fail_prefix(err, TRAWL_ERR_UNSUPPORTED, "MPI is not available");
     }
     tw_comm_mpi_plugin_fn *plugin = NULL;
-    void                  *symbol = dlsym(library, TW_COMM_MPI_SYMBOL);
+    void *symbol                  = dlsym(library, TW_COMM_MPI_SYMBOL);
     memcpy(&plugin, &symbol, sizeof plugin); /* ISO C has no cast from data to function */
     const struct tw_wire_ops *ops = plugin == NULL ? NULL : plugin();
     if (ops == NULL || ops->abi != TW_WIRE_ABI) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "MPI is not available: %s belongs to another version of trawl",
-                       TW_COMM_MPI_FILE);
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
+                       "MPI is not available: %s belongs to another version of trawl", TW_COMM_MPI_FILE);
     }
     *out = ops;
     return TRAWL_OK;

@@ -30,7 +30,7 @@ static int rank_or_any(int rank)
 static int mpi_init(struct tw_wire_group *world, int *rank, int *size)
 {
     int given = 0, there = 0;
-    int code  = MPI_Initialized(&there);
+    int code = MPI_Initialized(&there);
     if (code == MPI_SUCCESS && there == 0) {
         code = MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &given);
     } else if (code == MPI_SUCCESS) {
@@ -51,11 +51,12 @@ static int mpi_init(struct tw_wire_group *world, int *rank, int *size)
     return code == MPI_SUCCESS ? MPI_Comm_size(*comm_of(world), size) : code;
 }
 
-static int mpi_group(const struct tw_wire_group *world, int first, int stride, int n, struct tw_wire_group *out)
+static int mpi_group(const struct tw_wire_group *world, int first, int stride, int n,
+                     struct tw_wire_group *out)
 {
     MPI_Group all = MPI_GROUP_NULL, some = MPI_GROUP_NULL;
-    int       range[1][3] = {{first, first + (n - 1) * stride, stride}};
-    int       code        = MPI_Comm_group(*comm_of(world), &all);
+    int range[1][3] = {{first, first + (n - 1) * stride, stride}};
+    int code        = MPI_Comm_group(*comm_of(world), &all);
     if (code == MPI_SUCCESS) {
         code = MPI_Group_range_incl(all, 1, range, &some);
     }
@@ -95,13 +96,14 @@ static int mpi_receive(const struct tw_wire_group *group, void *data, size_t byt
 static int mpi_test(struct tw_wire_request *request, bool *done, struct tw_wire_event *event)
 {
     MPI_Status status;
-    int        finished = 0, count = 0;
-    int        code     = MPI_Test(request_of(request), &finished, &status);
-    *done               = code == MPI_SUCCESS && finished != 0;
+    int finished = 0, count = 0;
+    int code = MPI_Test(request_of(request), &finished, &status);
+    *done    = code == MPI_SUCCESS && finished != 0;
     if (*done) {
         code   = MPI_Get_count(&status, MPI_BYTE, &count);
-        *event = (struct tw_wire_event){
-            .bytes = count == MPI_UNDEFINED ? 0 : (size_t)count, .source = status.MPI_SOURCE, .tag = status.MPI_TAG};
+        *event = (struct tw_wire_event){.bytes  = count == MPI_UNDEFINED ? 0 : (size_t)count,
+                                        .source = status.MPI_SOURCE,
+                                        .tag    = status.MPI_TAG};
     }
     return code;
 }
@@ -128,7 +130,7 @@ static void mpi_abort(const struct tw_wire_group *world)
 static void mpi_text(int code, char *out, size_t n)
 {
     char text[MPI_MAX_ERROR_STRING] = "";
-    int  length                     = 0;
+    int length                      = 0;
     if (MPI_Error_string(code, text, &length) != MPI_SUCCESS) {
         (void)snprintf(text, sizeof text, "MPI error %d", code);
     }
@@ -138,7 +140,7 @@ static void mpi_text(int code, char *out, size_t n)
 static void mpi_version(char *out, size_t n)
 {
     char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
-    int  length                               = 0;
+    int length                                = 0;
     (void)MPI_Get_library_version(text, &length);
     text[strcspn(text, ",\n")] = '\0';
     (void)snprintf(out, n, "%s", text);
