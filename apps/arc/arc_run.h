@@ -13,22 +13,22 @@
 
 struct tw_arc_run_config {
     const struct tw_arc_dataset *dataset;
-    const struct tw_arc_prompt  *prompt;
-    struct tw_tokenizer         *tokenizer; /* of the engine's model; read only */
-    const char                  *output_path; /* <x>.json; beside it <x>_task_results.json, <x>_journal.jsonl and
+    const struct tw_arc_prompt *prompt;
+    struct tw_tokenizer *tokenizer; /* of the engine's model; read only */
+    const char *output_path;        /* <x>.json; beside it <x>_task_results.json, <x>_journal.jsonl and
                                                  <x>.stats.json */
-    const char *const           *names, *const *values; /* [n_settings] further settings of the run's identity */
-    size_t                       n_settings;
-    uint64_t                     seed;
-    int64_t                      predictions;
-    size_t                       max_output_tokens;
-    double                       temperature;
-    bool                         resume;
-    int                          shard_id, num_shards; /* tasks whose place is shard_id modulo num_shards */
-    size_t                       commit_every;         /* prompts of a commit group */
-    struct trawl_capture_config  capture;              /* n_sites 0: no activations */
-    size_t                       batch;                /* sequences in flight, all replicas: for the sharding report */
-    struct tw_log                log;                  /* failed prompts are named as warnings */
+    const char *const *names, *const *values; /* [n_settings] further settings of the run's identity */
+    size_t n_settings;
+    uint64_t seed;
+    int64_t predictions;
+    size_t max_output_tokens;
+    double temperature;
+    bool resume;
+    int shard_id, num_shards;            /* tasks whose place is shard_id modulo num_shards */
+    size_t commit_every;                 /* prompts of a commit group */
+    struct trawl_capture_config capture; /* n_sites 0: no activations */
+    size_t batch;                        /* sequences in flight, all replicas: for the sharding report */
+    struct tw_log log;                   /* failed prompts are named as warnings */
     /* The sharding report, once, before the work starts. */
     void (*report)(void *user, const char *text);
     bool (*on_tick)(void *user, trawl_job *job);
@@ -38,11 +38,12 @@ struct tw_arc_run_config {
 };
 
 struct tw_arc_run_summary {
-    size_t   prompts, answered; /* answered: with a grid that could be read (or any text where none is expected) */
-    size_t   failed;            /* could not be run at all */
-    size_t   from_journal;
+    size_t prompts,
+        answered;  /* answered: with a grid that could be read (or any text where none is expected) */
+    size_t failed; /* could not be run at all */
+    size_t from_journal;
     uint64_t prompt_tokens, generated_tokens; /* computed now */
-    double   seconds;
+    double seconds;
 };
 
 /* TRAWL_ERR_CANCELLED when on_tick said so; what was committed can be resumed. */

@@ -110,9 +110,9 @@ static trawl_status load(struct tw_model *m, struct tw_weight_list *list, const 
 trawl_status tw_model_load(struct tw_model **out, const char *folder, enum tw_dtype compute, int n_threads,
                            const struct tw_log *log, struct trawl_error *err)
 {
-    struct tw_model *m      = NULL;
+    struct tw_model *m         = NULL;
     struct tw_weight_list list = {.status = TRAWL_OK};
-    *out                    = NULL;
+    *out                       = NULL;
     TW_TRY(tw_alloc(1, sizeof *m, &m, err));
     m->compute          = compute;
     m->weight           = TW_DTYPE_BF16;
@@ -143,7 +143,7 @@ void tw_model_free(struct tw_model *m)
 
 void tw_model_embed(const struct tw_model *m, const struct tw_kernels *k, int32_t token, float *x)
 {
-    size_t         n    = m->config.hidden;
+    size_t n            = m->config.hidden;
     const uint8_t *from = m->embed + (size_t)token * n * tw_dtype_bytes(m->embed_dtype);
     if (m->embed_dtype == TW_DTYPE_BF16) {
         k->widen(x, (const uint16_t *)(const void *)from, n);
