@@ -19,21 +19,21 @@
 struct sample {
     const struct cli_row *row;
     struct tw_detokenizer detokenizer; /* rows with stop texts, and --prompt */
-    struct tw_str         text;
+    struct tw_str text;
 };
 
 struct generate {
-    struct cli_job_ui       ui; /* first: the job's user pointer serves on_tick too */
-    struct cli_row_text     text;
+    struct cli_job_ui ui; /* first: the job's user pointer serves on_tick too */
+    struct cli_row_text text;
     struct cli_row_defaults defaults;
-    struct cli_row         *rows;
-    size_t                  n_rows, rows_capacity;
-    struct sample          *samples;
-    size_t                  n_samples, n_failed;
-    bool                    stream; /* print tokens of the only sample as they come */
-    uint64_t                first_token_ns, last_token_ns;
-    struct tw_atomic_file   file;
-    bool                    to_file;
+    struct cli_row *rows;
+    size_t n_rows, rows_capacity;
+    struct sample *samples;
+    size_t n_samples, n_failed;
+    bool stream; /* print tokens of the only sample as they come */
+    uint64_t first_token_ns, last_token_ns;
+    struct tw_atomic_file file;
+    bool to_file;
 };
 
 /* ---- input ---- */
@@ -54,10 +54,11 @@ static trawl_status add_line(struct generate *g, const struct cli_lines *lines, 
 static trawl_status read_rows(struct generate *g, const char *path, struct trawl_error *err)
 {
     struct cli_lines lines;
-    const char      *line = NULL;
-    size_t           n    = 0;
-    trawl_status     status = cli_lines_open(&lines, path, err);
-    while (status == TRAWL_OK && (status = cli_lines_next(&lines, &line, &n, err)) == TRAWL_OK && line != NULL) {
+    const char *line    = NULL;
+    size_t n            = 0;
+    trawl_status status = cli_lines_open(&lines, path, err);
+    while (status == TRAWL_OK && (status = cli_lines_next(&lines, &line, &n, err)) == TRAWL_OK &&
+           line != NULL) {
         if (n > 0 && !(n == strspn(line, " \t"))) {
             status = add_line(g, &lines, line, n, err);
         }
@@ -74,8 +75,8 @@ static trawl_status make_row(struct generate *g, const char *prompt, bool raw, s
 {
     TW_TRY(tw_grow(&g->rows, &g->rows_capacity, 1, sizeof *g->rows, err));
     struct cli_row *row = &g->rows[0];
-    *row                = (struct cli_row){.request = g->defaults.request, .n_samples = (size_t)g->defaults.n};
-    g->n_rows           = 1;
+    *row      = (struct cli_row){.request = g->defaults.request, .n_samples = (size_t)g->defaults.n};
+    g->n_rows = 1;
     TW_TRY(cli_row_encode(&g->text, prompt, strlen(prompt), raw, err));
     TW_TRY(tw_alloc(g->text.ids.size, sizeof *row->prompt, &row->prompt, err));
     memcpy(row->prompt, g->text.ids.data, g->text.ids.size * sizeof *row->prompt);
@@ -132,7 +133,7 @@ static size_t shown_length(const struct cli_row *row, const char *text, size_t n
 static bool on_token(void *user, uint64_t request, int32_t token, float logprob)
 {
     struct generate *g = user;
-    struct sample   *s = &g->samples[request];
+    struct sample *s   = &g->samples[request];
     (void)logprob;
     if (g->stream) {
         g->last_token_ns = tw_clock_ns();
@@ -144,7 +145,7 @@ static bool on_token(void *user, uint64_t request, int32_t token, float logprob)
         return true;
     }
     size_t before = s->text.size;
-    bool   stopped, dropped;
+    bool stopped, dropped;
     if (tw_detokenizer_push(&s->detokenizer, token, &s->text, NULL) != TRAWL_OK) {
         return false;
     }
@@ -171,8 +172,8 @@ static trawl_status submit_all(struct generate *g, trawl_job *job, struct trawl_
     return TRAWL_OK;
 }
 
-static trawl_status open_job(struct generate *g, const struct cli_args *args, trawl_engine *engine, trawl_job **job,
-                             struct trawl_error *err)
+static trawl_status open_job(struct generate *g, const struct cli_args *args, trawl_engine *engine,
+                             trawl_job **job, struct trawl_error *err)
 {
     struct trawl_job_config c;
     trawl_job_config_init(&c);
@@ -191,7 +192,8 @@ static trawl_status write_out(struct generate *g, const struct tw_str *line, str
                       : cli_write(line->data, line->size, err);
 }
 
-static trawl_status next_answer(struct generate *g, trawl_job *job, struct trawl_result *r, struct trawl_error *err)
+static trawl_status next_answer(struct generate *g, trawl_job *job, struct trawl_result *r,
+                                struct trawl_error *err)
 {
     bool more = false;
     TW_TRY(trawl_job_next(job, r, &more, err));
@@ -227,8 +229,8 @@ static trawl_status put_answers(struct generate *g, trawl_job *job, const struct
     return TRAWL_OK;
 }
 
-static trawl_status write_row(struct generate *g, trawl_job *job, const struct cli_row *row, struct tw_str *line,
-                              struct trawl_error *err)
+static trawl_status write_row(struct generate *g, trawl_job *job, const struct cli_row *row,
+                              struct tw_str *line, struct trawl_error *err)
 {
     struct tw_json_writer w;
     tw_str_reset(line);
@@ -265,7 +267,8 @@ static trawl_status run_rows(struct generate *g, trawl_job *job, struct trawl_er
     return status;
 }
 
-static trawl_status run_file(struct generate *g, const struct cli_args *args, trawl_job *job, struct trawl_error *err)
+static trawl_status run_file(struct generate *g, const struct cli_args *args, trawl_job *job,
+                             struct trawl_error *err)
 {
     if (!cli_given(args, "output_filepath")) {
         return run_rows(g, job, err);
@@ -289,19 +292,20 @@ static double seconds(uint64_t from, uint64_t to)
     return (double)(to - from) * 1e-9;
 }
 
-static void print_statistics(const struct generate *g, const trawl_engine *engine, const struct trawl_result *r,
-                             uint64_t opened, uint64_t loaded, uint64_t started)
+static void print_statistics(const struct generate *g, const trawl_engine *engine,
+                             const struct trawl_result *r, uint64_t opened, uint64_t loaded, uint64_t started)
 {
     struct trawl_model_info info;
     trawl_engine_info(engine, &info);
-    double prefill = seconds(started, g->first_token_ns), decode = seconds(g->first_token_ns, g->last_token_ns);
-    (void)fprintf(stderr, "\nmodel   %s, %.3g parameters, mesh %dx%d, %d thread%s per device, %s\n", info.architecture,
-                  (double)info.parameters, info.mesh_data, info.mesh_model, info.threads, info.threads == 1 ? "" : "s",
-                  info.isa);
-    (void)fprintf(stderr, "memory  %.0f MiB weights, %.0f MiB resident at most\n", (double)info.weight_bytes / 1048576,
-                  (double)cli_peak_resident_bytes() / 1048576);
-    (void)fprintf(stderr, "timing  load %.2f s, prompt %zu tokens in %.2f s (%.1f tokens/s), ", seconds(opened, loaded),
-                  r->n_prompt, prefill, (double)r->n_prompt / prefill);
+    double prefill = seconds(started, g->first_token_ns),
+           decode  = seconds(g->first_token_ns, g->last_token_ns);
+    (void)fprintf(stderr, "\nmodel   %s, %.3g parameters, mesh %dx%d, %d thread%s per device, %s\n",
+                  info.architecture, (double)info.parameters, info.mesh_data, info.mesh_model, info.threads,
+                  info.threads == 1 ? "" : "s", info.isa);
+    (void)fprintf(stderr, "memory  %.0f MiB weights, %.0f MiB resident at most\n",
+                  (double)info.weight_bytes / 1048576, (double)cli_peak_resident_bytes() / 1048576);
+    (void)fprintf(stderr, "timing  load %.2f s, prompt %zu tokens in %.2f s (%.1f tokens/s), ",
+                  seconds(opened, loaded), r->n_prompt, prefill, (double)r->n_prompt / prefill);
     if (r->n_tokens > 1 && decode > 0) {
         (void)fprintf(stderr, "answer %zu tokens in %.2f s (%.1f tokens/s)\n", r->n_tokens, decode,
                       (double)(r->n_tokens - 1) / decode);
@@ -310,13 +314,13 @@ static void print_statistics(const struct generate *g, const trawl_engine *engin
     }
 }
 
-static trawl_status run_prompt(struct generate *g, const struct cli_args *args, trawl_engine *engine, trawl_job *job,
-                               uint64_t opened, uint64_t loaded, struct trawl_error *err)
+static trawl_status run_prompt(struct generate *g, const struct cli_args *args, trawl_engine *engine,
+                               trawl_job *job, uint64_t opened, uint64_t loaded, struct trawl_error *err)
 {
     struct trawl_result r;
-    uint64_t            started = tw_clock_ns();
-    g->stream                   = g->n_samples == 1;
-    bool realtime               = g->stream && !cli_get_flag(args, "no_realtime");
+    uint64_t started = tw_clock_ns();
+    g->stream        = g->n_samples == 1;
+    bool realtime    = g->stream && !cli_get_flag(args, "no_realtime");
     if (!realtime) {
         g->stream = false;
     }
@@ -330,7 +334,8 @@ static trawl_status run_prompt(struct generate *g, const struct cli_args *args, 
             tw_str_reset(&g->text.text);
             TW_TRY(tw_decode(g->text.tokenizer, r.tokens, r.n_tokens, true, &g->text.text, err));
             TW_TRY(cli_write(tw_str_text(&g->text.text),
-                             cli_row_find_stop(&g->rows[0], tw_str_text(&g->text.text), g->text.text.size), err));
+                             cli_row_find_stop(&g->rows[0], tw_str_text(&g->text.text), g->text.text.size),
+                             err));
         }
         TW_TRY(cli_write("\n", 1, err));
         if (i + 1 < g->n_samples) {
@@ -346,11 +351,11 @@ static trawl_status run_prompt(struct generate *g, const struct cli_args *args, 
 
 /* ---- the command ---- */
 
-static trawl_status run(struct generate *g, const struct cli_args *args, trawl_engine **engine, trawl_job **job,
-                        struct trawl_error *err)
+static trawl_status run(struct generate *g, const struct cli_args *args, trawl_engine **engine,
+                        trawl_job **job, struct trawl_error *err)
 {
-    bool     file   = cli_given(args, "prompts_file");
-    char    *folder = NULL;
+    bool file       = cli_given(args, "prompts_file");
+    char *folder    = NULL;
     uint64_t opened = tw_clock_ns();
     if (file && cli_given(args, "prompt")) {
         return tw_fail(err, TRAWL_ERR_INVALID, "--prompt and --prompts_file exclude each other");
@@ -368,17 +373,18 @@ static trawl_status run(struct generate *g, const struct cli_args *args, trawl_e
     TW_TRY(make_samples(g, err));
     TW_TRY(cli_engine_open(args, engine, err));
     uint64_t loaded = tw_clock_ns();
-    cli_progress_start(&g->ui.progress, "generate", "answers", g->n_samples, cli_get_flag(args, "quiet") || !file);
+    cli_progress_start(&g->ui.progress, "generate", "answers", g->n_samples,
+                       cli_get_flag(args, "quiet") || !file);
     TW_TRY(open_job(g, args, *engine, job, err));
     return file ? run_file(g, args, *job, err) : run_prompt(g, args, *engine, *job, opened, loaded, err);
 }
 
 int cmd_generate(const struct cli_args *args, struct trawl_error *err)
 {
-    struct generate g      = {0};
-    trawl_engine   *engine = NULL;
-    trawl_job      *job    = NULL;
-    trawl_status    status = run(&g, args, &engine, &job, err);
+    struct generate g    = {0};
+    trawl_engine *engine = NULL;
+    trawl_job *job       = NULL;
+    trawl_status status  = run(&g, args, &engine, &job, err);
     cli_progress_finish(&g.ui.progress);
     trawl_job_close(&job);
     trawl_engine_close(&engine);

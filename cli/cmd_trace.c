@@ -13,21 +13,21 @@
 /* What one sequence yields; filled on the engine's threads, written in order on ours. */
 struct sequence {
     int32_t *tokens;
-    size_t   n;
-    float  **sites;    /* [n_sites] of [n, width] */
-    float   *logits;   /* [n, vocab] */
-    float   *logprobs; /* [n] */
+    size_t n;
+    float **sites;   /* [n_sites] of [n, width] */
+    float *logits;   /* [n, vocab] */
+    float *logprobs; /* [n] */
 };
 
 struct trace {
     struct cli_job_ui ui; /* first: the job's user pointer serves on_tick too */
-    struct sequence  *sequences;
-    size_t            n_sequences;
-    const char      **sites; /* patterns, without "logits" */
-    size_t            n_patterns;
-    bool              want_logits;
-    size_t            n_sites, vocab;
-    size_t           *widths;
+    struct sequence *sequences;
+    size_t n_sequences;
+    const char **sites; /* patterns, without "logits" */
+    size_t n_patterns;
+    bool want_logits;
+    size_t n_sites, vocab;
+    size_t *widths;
 };
 
 /* ---- input ---- */
@@ -36,16 +36,16 @@ static trawl_status read_sequence(const json_t *list, size_t index, const char *
                                   struct trawl_error *err)
 {
     if (!json_is_array(list) || json_array_size(list) == 0) {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: sequence %zu is %s, expected a list of token ids", path, index,
-                       json_is_array(list) ? "empty" : tw_json_type_name(list));
+        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: sequence %zu is %s, expected a list of token ids", path,
+                       index, json_is_array(list) ? "empty" : tw_json_type_name(list));
     }
     s->n = json_array_size(list);
     TW_TRY(tw_alloc(s->n, sizeof *s->tokens, &s->tokens, err));
     for (size_t i = 0; i < s->n; i++) {
         const json_t *v = json_array_get(list, i);
         if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > INT32_MAX) {
-            return tw_fail(err, TRAWL_ERR_FORMAT, "%s: sequence %zu, place %zu is %s, expected a token id", path, index,
-                           i, tw_json_type_name(v));
+            return tw_fail(err, TRAWL_ERR_FORMAT, "%s: sequence %zu, place %zu is %s, expected a token id",
+                           path, index, i, tw_json_type_name(v));
         }
         s->tokens[i] = (int32_t)json_integer_value(v);
     }
@@ -75,7 +75,7 @@ static trawl_status read_tokens(struct trace *t, const char *path, struct trawl_
 static trawl_status read_sites(struct trace *t, const struct cli_args *args, struct trawl_error *err)
 {
     const char *const *names = NULL;
-    size_t             n     = cli_get_strings(args, "sites", &names);
+    size_t n                 = cli_get_strings(args, "sites", &names);
     TW_TRY(tw_alloc(n, sizeof *t->sites, &t->sites, err));
     for (size_t i = 0; i < n; i++) {
         if (strcmp(names[i], "logits") == 0) {
@@ -89,10 +89,10 @@ static trawl_status read_sites(struct trace *t, const struct cli_args *args, str
 
 /* ---- the engine's rows ---- */
 
-static trawl_status keep_rows(void *user, uint64_t request, size_t site, size_t position, const float *rows, size_t n,
-                              size_t width, struct trawl_error *err)
+static trawl_status keep_rows(void *user, uint64_t request, size_t site, size_t position, const float *rows,
+                              size_t n, size_t width, struct trawl_error *err)
 {
-    struct trace    *t = user;
+    struct trace *t    = user;
     struct sequence *s = &t->sequences[request];
     if (s->sites == NULL) {
         TW_TRY(tw_alloc(t->n_sites, sizeof *s->sites, &s->sites, err));
@@ -107,7 +107,7 @@ static trawl_status keep_rows(void *user, uint64_t request, size_t site, size_t 
 static trawl_status keep_logits(void *user, uint64_t request, size_t position, const float *logits,
                                 const float *logprobs, size_t n, size_t vocab, struct trawl_error *err)
 {
-    struct trace    *t = user;
+    struct trace *t    = user;
     struct sequence *s = &t->sequences[request];
     if (s->logits == NULL) {
         TW_TRY(tw_alloc(s->n * vocab, sizeof(float), &s->logits, err));
@@ -120,7 +120,8 @@ static trawl_status keep_logits(void *user, uint64_t request, size_t position, c
 
 /* ---- output ---- */
 
-static trawl_status declare(struct trace *t, trawl_job *job, struct tw_safetensors_writer *w, struct trawl_error *err)
+static trawl_status declare(struct trace *t, trawl_job *job, struct tw_safetensors_writer *w,
+                            struct trawl_error *err)
 {
     char name[160];
     for (size_t i = 0; i < t->n_sequences; i++) {
@@ -189,7 +190,7 @@ static trawl_status run_job(struct trace *t, trawl_job *job, size_t ahead, struc
             trawl_job_end_input(job);
         }
         struct trawl_result result;
-        bool                more = false;
+        bool more = false;
         TW_TRY(trawl_job_next(job, &result, &more, err));
         if (!more) {
             return TRAWL_OK;
@@ -201,9 +202,10 @@ static trawl_status run_job(struct trace *t, trawl_job *job, size_t ahead, struc
     }
 }
 
-static trawl_status write_file(struct trace *t, trawl_job *job, size_t ahead, const char *path, struct trawl_error *err)
+static trawl_status write_file(struct trace *t, trawl_job *job, size_t ahead, const char *path,
+                               struct trawl_error *err)
 {
-    struct tw_atomic_file         file;
+    struct tw_atomic_file file;
     struct tw_safetensors_writer *w = NULL;
     TW_TRY(tw_atomic_file_open(&file, path, err));
     trawl_status status = tw_safetensors_writer_new(&w, tw_sink_file(&file), err);
@@ -257,10 +259,10 @@ static trawl_status run(struct trace *t, const struct cli_args *args, trawl_engi
 
 int cmd_trace(const struct cli_args *args, struct trawl_error *err)
 {
-    struct trace  t      = {0};
+    struct trace t       = {0};
     trawl_engine *engine = NULL;
-    trawl_job    *job    = NULL;
-    trawl_status  status = run(&t, args, &engine, &job, err);
+    trawl_job *job       = NULL;
+    trawl_status status  = run(&t, args, &engine, &job, err);
     cli_progress_finish(&t.ui.progress);
     trawl_job_close(&job);
     trawl_engine_close(&engine);

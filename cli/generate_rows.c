@@ -49,7 +49,8 @@ static trawl_status encode_messages(struct cli_row_text *t, const json_t *messag
     return encode_text(t, tw_str_text(&t->text), t->text.size, err);
 }
 
-trawl_status cli_row_encode(struct cli_row_text *t, const char *prompt, size_t n, bool raw, struct trawl_error *err)
+trawl_status cli_row_encode(struct cli_row_text *t, const char *prompt, size_t n, bool raw,
+                            struct trawl_error *err)
 {
     TW_TRY(need_tokenizer(t, err));
     if (raw || !tw_tokenizer_has_chat_template(t->tokenizer)) {
@@ -66,7 +67,8 @@ trawl_status cli_row_encode(struct cli_row_text *t, const char *prompt, size_t n
 
 /* ---- defaults ---- */
 
-trawl_status cli_row_defaults_read(struct cli_row_defaults *d, const struct cli_args *args, struct trawl_error *err)
+trawl_status cli_row_defaults_read(struct cli_row_defaults *d, const struct cli_args *args,
+                                   struct trawl_error *err)
 {
     const int64_t *ids = NULL;
     *d                 = (struct cli_row_defaults){0};
@@ -96,14 +98,16 @@ void cli_row_defaults_release(struct cli_row_defaults *d)
 
 /* ---- a row ---- */
 
-static trawl_status copy_ids(const json_t *list, const char *key, int32_t **out, size_t *n, struct trawl_error *err)
+static trawl_status copy_ids(const json_t *list, const char *key, int32_t **out, size_t *n,
+                             struct trawl_error *err)
 {
     *n = json_array_size(list);
     TW_TRY(tw_alloc(*n, sizeof **out, out, err));
     for (size_t i = 0; i < *n; i++) {
         const json_t *v = json_array_get(list, i);
         if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > INT32_MAX) {
-            return tw_fail(err, TRAWL_ERR_FORMAT, "\"%s\"[%zu] is %s, expected a token id", key, i, tw_json_type_name(v));
+            return tw_fail(err, TRAWL_ERR_FORMAT, "\"%s\"[%zu] is %s, expected a token id", key, i,
+                           tw_json_type_name(v));
         }
         (*out)[i] = (int32_t)json_integer_value(v);
     }
@@ -118,18 +122,20 @@ static trawl_status take_ids(struct cli_row *row, const struct tw_ids *ids, stru
     return TRAWL_OK;
 }
 
-static trawl_status read_prompt(struct cli_row *row, const json_t *j, struct cli_row_text *t, struct trawl_error *err)
+static trawl_status read_prompt(struct cli_row *row, const json_t *j, struct cli_row_text *t,
+                                struct trawl_error *err)
 {
     const json_t *prompt = json_object_get(j, "prompt"), *messages = json_object_get(j, "messages");
     const json_t *tokens = json_object_get(j, "tokens");
-    int           given  = (prompt != NULL) + (messages != NULL) + (tokens != NULL);
+    int given            = (prompt != NULL) + (messages != NULL) + (tokens != NULL);
     if (given != 1) {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "the row has %d of \"prompt\", \"messages\" and \"tokens\", expected one",
-                       given);
+        return tw_fail(err, TRAWL_ERR_FORMAT,
+                       "the row has %d of \"prompt\", \"messages\" and \"tokens\", expected one", given);
     }
     if (tokens != NULL) {
         if (!json_is_array(tokens)) {
-            return tw_fail(err, TRAWL_ERR_FORMAT, "\"tokens\" is %s, expected an array", tw_json_type_name(tokens));
+            return tw_fail(err, TRAWL_ERR_FORMAT, "\"tokens\" is %s, expected an array",
+                           tw_json_type_name(tokens));
         }
         return copy_ids(tokens, "tokens", &row->prompt, &row->request.n_prompt, err);
     }
@@ -139,7 +145,8 @@ static trawl_status read_prompt(struct cli_row *row, const json_t *j, struct cli
     } else if (json_is_string(prompt)) {
         TW_TRY(encode_text(t, json_string_value(prompt), json_string_length(prompt), err));
     } else {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "\"prompt\" is %s, expected a string", tw_json_type_name(prompt));
+        return tw_fail(err, TRAWL_ERR_FORMAT, "\"prompt\" is %s, expected a string",
+                       tw_json_type_name(prompt));
     }
     return take_ids(row, &t->ids, err);
 }
@@ -148,16 +155,17 @@ static trawl_status copy_stop_texts(struct cli_row *row, const json_t *j, const 
                                     struct trawl_error *err)
 {
     const json_t *stop = json_object_get(j, "stop");
-    bool          one  = json_is_string(stop);
+    bool one           = json_is_string(stop);
     if (stop != NULL && !json_is_null(stop) && !one && !json_is_array(stop)) {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "\"stop\" is %s, expected a string or an array", tw_json_type_name(stop));
+        return tw_fail(err, TRAWL_ERR_FORMAT, "\"stop\" is %s, expected a string or an array",
+                       tw_json_type_name(stop));
     }
-    bool   own  = one || json_is_array(stop);
-    size_t n    = one ? 1 : own ? json_array_size(stop) : d->n_stop;
+    bool own = one || json_is_array(stop);
+    size_t n = one ? 1 : own ? json_array_size(stop) : d->n_stop;
     TW_TRY(tw_alloc(n, sizeof *row->stop, &row->stop, err));
     for (row->n_stop = 0; row->n_stop < n; row->n_stop++) {
         const json_t *v = one ? stop : json_array_get(stop, row->n_stop);
-        const char   *s = own ? json_string_value(v) : d->stop[row->n_stop];
+        const char *s   = own ? json_string_value(v) : d->stop[row->n_stop];
         if (s == NULL || s[0] == '\0') {
             return tw_fail(err, TRAWL_ERR_FORMAT, "\"stop\"[%zu] is %s, expected a text", row->n_stop,
                            s == NULL ? tw_json_type_name(v) : "empty");
@@ -170,19 +178,22 @@ static trawl_status copy_stop_texts(struct cli_row *row, const json_t *j, const 
 /* A row may hold only what is understood: a field that was overlooked would silently change nothing. */
 static trawl_status check_keys(const json_t *j, struct trawl_error *err)
 {
-    static const char *const known[] = {"id",          "prompt", "messages",           "tokens", "max_tokens",
-                                        "temperature", "top_k",  "top_p",              "min_p",  "repetition_penalty",
-                                        "seed",        "n",      "stop",               "stop_token_ids",
-                                        "logprobs",    "ignore_eos"};
+    static const char *const known[] = {
+        "id",          "prompt", "messages", "tokens",         "max_tokens",
+        "temperature", "top_k",  "top_p",    "min_p",          "repetition_penalty",
+        "seed",        "n",      "stop",     "stop_token_ids", "logprobs",
+        "ignore_eos"};
     const char *key;
-    json_t     *v;
-    json_object_foreach((json_t *)j, key, v) {
+    json_t *v;
+    json_object_foreach((json_t *)j, key, v)
+    {
         bool found = false;
         for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
             found = found || strcmp(known[i], key) == 0;
         }
         if (!found) {
-            return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "the row has \"%s\", which generate does not know", key);
+            return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "the row has \"%s\", which generate does not know",
+                           key);
         }
     }
     return TRAWL_OK;
@@ -202,10 +213,10 @@ static trawl_status get_count(const json_t *j, const char *key, int64_t least, i
 static trawl_status read_fields(struct cli_row *row, const json_t *j, const struct cli_row_defaults *d,
                                 struct trawl_error *err)
 {
-    struct trawl_request *q    = &row->request;
-    int64_t               max  = (int64_t)q->max_tokens, n = d->n, seed = 0;
-    json_t               *ids  = NULL;
-    const json_t         *logprobs = json_object_get(j, "logprobs");
+    struct trawl_request *q = &row->request;
+    int64_t max = (int64_t)q->max_tokens, n = d->n, seed = 0;
+    json_t *ids            = NULL;
+    const json_t *logprobs = json_object_get(j, "logprobs");
     TW_TRY(get_count(j, "max_tokens", 0, 1 << 24, &max, err));
     TW_TRY(get_count(j, "n", 1, 4096, &n, err));
     TW_TRY(tw_json_get_double(j, "temperature", "row", &q->temperature, err));
@@ -256,8 +267,8 @@ static trawl_status read_row(struct cli_row *row, const json_t *j, const struct 
 trawl_status cli_row_parse(struct cli_row *row, const char *line, size_t n, const struct cli_row_defaults *d,
                            struct cli_row_text *t, struct trawl_error *err)
 {
-    json_t *j = NULL;
-    *row      = (struct cli_row){.request = d->request, .logprobs = d->logprobs};
+    json_t *j           = NULL;
+    *row                = (struct cli_row){.request = d->request, .logprobs = d->logprobs};
     trawl_status status = tw_json_parse(line, n, "row", &j, &row->error);
     if (status == TRAWL_OK) {
         status = read_row(row, j, d, t, &row->error);
@@ -308,7 +319,8 @@ static void put_floats(struct tw_json_writer *w, const char *key, const float *x
 }
 
 trawl_status cli_row_write_answer(struct tw_json_writer *w, const struct cli_row *row,
-                                  const struct trawl_result *r, struct cli_row_text *t, struct trawl_error *err)
+                                  const struct trawl_result *r, struct cli_row_text *t,
+                                  struct trawl_error *err)
 {
     static const char *const reasons[] = {
         [TRAWL_FINISH_STOP] = "stop", [TRAWL_FINISH_LENGTH] = "length", [TRAWL_FINISH_ERROR] = "error"};
@@ -316,7 +328,8 @@ trawl_status cli_row_write_answer(struct tw_json_writer *w, const struct cli_row
     if (t->tokenizer != NULL) {
         tw_str_reset(&t->text);
         TW_TRY(tw_decode(t->tokenizer, r->tokens, r->n_tokens, true, &t->text, err));
-        tw_json_string_n(w, tw_str_text(&t->text), cli_row_find_stop(row, tw_str_text(&t->text), t->text.size));
+        tw_json_string_n(w, tw_str_text(&t->text),
+                         cli_row_find_stop(row, tw_str_text(&t->text), t->text.size));
     } else {
         tw_json_null(w);
     }

@@ -10,51 +10,54 @@
 
 /* A request that belongs to nobody else: all arrays are owned. */
 struct cli_row {
-    json_t              *id; /* the row's "id", NULL when it has none; a reference */
+    json_t *id;                   /* the row's "id", NULL when it has none; a reference */
     struct trawl_request request; /* n samples of it are submitted */
-    int32_t             *prompt, *stop_ids;
-    char               **stop; /* [n_stop] texts that end the answer */
-    size_t               n_stop;
-    size_t               n_samples;
-    bool                 logprobs;
-    struct trawl_error   error; /* status other than TRAWL_OK: the row could not be read */
+    int32_t *prompt, *stop_ids;
+    char **stop; /* [n_stop] texts that end the answer */
+    size_t n_stop;
+    size_t n_samples;
+    bool logprobs;
+    struct trawl_error error; /* status other than TRAWL_OK: the row could not be read */
 };
 
 /* Requests as the command line describes them; a row may override each field. */
 struct cli_row_defaults {
     struct trawl_request request;
-    int64_t              n;
-    bool                 logprobs;
-    const char *const   *stop;
-    size_t               n_stop;
-    int32_t             *stop_ids; /* owned */
-    size_t               n_stop_ids;
+    int64_t n;
+    bool logprobs;
+    const char *const *stop;
+    size_t n_stop;
+    int32_t *stop_ids; /* owned */
+    size_t n_stop_ids;
 };
 
 /* A tokenizer and scratch memory to use it with; tokenizer and encoder are NULL where the model folder has
  * none (rows of "tokens" need none). */
 struct cli_row_text {
     struct tw_tokenizer *tokenizer;
-    struct tw_encoder   *encoder;
-    struct trawl_error   why_none; /* why there is no tokenizer */
-    struct tw_ids        ids;
-    struct tw_str        text;
+    struct tw_encoder *encoder;
+    struct trawl_error why_none; /* why there is no tokenizer */
+    struct tw_ids ids;
+    struct tw_str text;
 };
 
 trawl_status cli_row_text_open(struct cli_row_text *t, const char *model_path, struct trawl_error *err);
-void         cli_row_text_close(struct cli_row_text *t);
+void cli_row_text_close(struct cli_row_text *t);
 
-trawl_status cli_row_defaults_read(struct cli_row_defaults *d, const struct cli_args *args, struct trawl_error *err);
-void         cli_row_defaults_release(struct cli_row_defaults *d);
+trawl_status cli_row_defaults_read(struct cli_row_defaults *d, const struct cli_args *args,
+                                   struct trawl_error *err);
+void cli_row_defaults_release(struct cli_row_defaults *d);
 
 /* Parse a line. What is wrong with the row goes to row->error; the call fails only for lack of memory. */
-trawl_status cli_row_parse(struct cli_row *row, const char *line, size_t n, const struct cli_row_defaults *defaults,
-                           struct cli_row_text *text, struct trawl_error *err);
-void         cli_row_release(struct cli_row *row);
+trawl_status cli_row_parse(struct cli_row *row, const char *line, size_t n,
+                           const struct cli_row_defaults *defaults, struct cli_row_text *text,
+                           struct trawl_error *err);
+void cli_row_release(struct cli_row *row);
 
 /* Ids of a prompt: `raw` text as it is, else through the chat template when the tokenizer has one. Appended to
  * text->ids, emptied first. */
-trawl_status cli_row_encode(struct cli_row_text *text, const char *prompt, size_t n, bool raw, struct trawl_error *err);
+trawl_status cli_row_encode(struct cli_row_text *text, const char *prompt, size_t n, bool raw,
+                            struct trawl_error *err);
 
 /* The members of an answer: text (NULL tokenizer: null), tokens, finish_reason, cumulative_logprob, ... */
 trawl_status cli_row_write_answer(struct tw_json_writer *w, const struct cli_row *row,

@@ -39,8 +39,8 @@ static int print(const char *command, trawl_status status, struct tw_str *text, 
     return finish(command, cli_exit_code(status), err);
 }
 
-/* The command on rank 0, its helpers on the others. What there is to say is said before the world is left, which
- * may be the end of the process. */
+/* The command on rank 0, its helpers on the others. What there is to say is said before the world is left,
+ * which may be the end of the process. */
 static int run_in_world(const struct cli_entry *entry, struct cli_args *args, struct trawl_error *err)
 {
     trawl_world *world = NULL;

@@ -88,7 +88,8 @@ bool cli_needs_world(const struct cli_command *command)
     return false;
 }
 
-/* Rank 0 talks for all; a rank speaks up itself only when it found something that rank 0 may not live to tell. */
+/* Rank 0 talks for all; a rank speaks up itself only when it found something that rank 0 may not live to
+ * tell. */
 int cli_serve(const struct cli_args *args, struct trawl_error *err)
 {
     struct trawl_engine_config c;

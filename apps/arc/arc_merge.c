@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Shard i of n has every task whose place is i modulo n, in order: so the tasks of the whole run are taken from
- * the shards by turns. */
+/* Shard i of n has every task whose place is i modulo n, in order: so the tasks of the whole run are taken
+ * from the shards by turns. */
 #include "apps/arc/arc_merge.h"
 
 #include <stdio.h>

@@ -53,7 +53,8 @@ static trawl_status select_requests(struct run *r, struct trawl_error *err)
     return TRAWL_OK;
 }
 
-/* Every shard's settings bear the prompts of the whole run, so that parts of different runs are not merged. */
+/* Every shard's settings bear the prompts of the whole run, so that parts of different runs are not merged.
+ * */
 static trawl_status encode_prompts(struct run *r, struct tw_encoder *encoder, struct tw_hash *hash,
                                    struct trawl_error *err)
 {

@@ -8,8 +8,8 @@
  *     while (trawl_job_next(job, &result, &more, &err) == TRAWL_OK && more) { ... }
  *     trawl_job_close(&job);
  *
- * A request's number is its place in the order of submission (or, in a job that is a part of a run, its place in
- * the run); numbers, not arrival, decide seeds, files and the order of results.
+ * A request's number is its place in the order of submission (or, in a job that is a part of a run, its place
+ * in the run); numbers, not arrival, decide seeds, files and the order of results.
  *
  * With a journal the job survives its process: opened again with `resume` and given the same requests, it
  * returns the results that were committed without computing them again, and ends with the same files, byte

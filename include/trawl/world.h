@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Several processes, started by mpirun or srun, that run one engine together. Rank 0 is the program; the others
- * serve it:
+/* Several processes, started by mpirun or srun, that run one engine together. Rank 0 is the program; the
+ * others serve it:
  *
  *     trawl_world_open(&world, &err);
  *     config.world = world;
@@ -12,9 +12,9 @@
  *     }
  *     trawl_world_close(&world);
  *
- * Rank r holds the devices r * devices_per_rank and following of the mesh, counted data index first; the mesh has
- * as many devices as all ranks have. All ranks need the same settings, weights and version: what differs is named.
- * Results and files are those of one process, bit for bit; only rank 0 writes files.
+ * Rank r holds the devices r * devices_per_rank and following of the mesh, counted data index first; the mesh
+ * has as many devices as all ranks have. All ranks need the same settings, weights and version: what differs
+ * is named. Results and files are those of one process, bit for bit; only rank 0 writes files.
  *
  * A rank that fails ends the run everywhere: every call returns TRAWL_ERR_COMM with that rank's message, and
  * trawl_world_close then ends the process. A job with a journal continues in the next run. */
@@ -33,8 +33,8 @@ extern "C" {
 typedef struct trawl_world trawl_world;
 struct trawl_engine_config;
 
-/* Was this process started as one of several (mpirun, or srun with PMIx)? TRAWL_MPI=off in the environment says
- * that it is to work alone all the same. */
+/* Was this process started as one of several (mpirun, or srun with PMIx)? TRAWL_MPI=off in the environment
+ * says that it is to work alone all the same. */
 TRAWL_API bool trawl_world_launched(void);
 
 /* Which MPI library the plug-in libtrawl-mpi.so works with, as text of at most `size` bytes.
@@ -42,15 +42,15 @@ TRAWL_API bool trawl_world_launched(void);
 TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_world_transport(char *text, size_t size,
                                                               struct trawl_error *err);
 
-/* Join the other processes; all of them call. Once in a process. TRAWL_MPI_DEADLINE in the environment: seconds that
- * a rank waits for another before it gives up, 300 by default.
+/* Join the other processes; all of them call. Once in a process. TRAWL_MPI_DEADLINE in the environment:
+ * seconds that a rank waits for another before it gives up, 300 by default.
  * errors: UNSUPPORTED: no MPI plug-in; COMM. */
 TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_world_open(trawl_world **out, struct trawl_error *err);
 TRAWL_API int trawl_world_rank(const trawl_world *world);
 TRAWL_API int trawl_world_size(const trawl_world *world);
 
-/* Ranks other than 0: work for the engines that rank 0 opens, until it closes the world. `config` is this rank's,
- * with `world` set. Returns the first failure, which rank 0 was told of.  */
+/* Ranks other than 0: work for the engines that rank 0 opens, until it closes the world. `config` is this
+ * rank's, with `world` set. Returns the first failure, which rank 0 was told of.  */
 TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_world_serve(trawl_world *world,
                                                           const struct trawl_engine_config *config,
                                                           struct trawl_error *err);

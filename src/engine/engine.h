@@ -47,8 +47,8 @@ trawl_status tw_engine_open(struct tw_engine **out, const struct tw_engine_confi
 void tw_engine_close(struct tw_engine *engine); /* no run may be under way; NULL allowed */
 
 /* With a world all its processes open the engine: rank 0 by tw_engine_open alone, which calls the others
- * (engine_world.h); settings, version and weights that differ are refused by name. Rank 0 runs and closes it. The
- * others do their part in here until it is closed; a failed run is returned, but does not end this. */
+ * (engine_world.h); settings, version and weights that differ are refused by name. Rank 0 runs and closes it.
+ * The others do their part in here until it is closed; a failed run is returned, but does not end this. */
 trawl_status tw_engine_serve(struct tw_engine *engine, struct trawl_error *err);
 
 const struct tw_model *tw_engine_model(const struct tw_engine *engine);

@@ -86,7 +86,8 @@ void tw_replica_loop(struct tw_replica *r);
 /* The same where the replica's head is another process: until the head says that it has ended. */
 void tw_replica_follow(struct tw_replica *r);
 
-/* Everything that differs between processes and must not, as lines for tw_world_compare; in engine_facts.c. */
+/* Everything that differs between processes and must not, as lines for tw_world_compare; in engine_facts.c.
+ * */
 trawl_status tw_engine_compare_settings(const struct tw_engine *e, struct trawl_error *err);
 trawl_status tw_engine_compare_model(const struct tw_engine *e, struct trawl_error *err);
 

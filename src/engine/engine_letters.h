@@ -18,12 +18,12 @@ enum tw_letter_kind {
     TW_LETTER_DROP,        /* id: answers end with the next token */
     TW_LETTER_NO_MORE,     /* no more requests */
     TW_LETTER_STOP,        /* nor is what is under way wanted any more */
-    TW_LETTER_FAREWELL, /* the answer to DONE: the last letter of the run, so that none is left for the next */
+    TW_LETTER_FAREWELL, /* the answer to DONE: the run's last letter, so that none is left for the next */
     /* to rank 0 */
     TW_LETTER_ROWS,     /* id, site, position, n, width; floats */
     TW_LETTER_LOGITS,   /* id, position, n, width; logits, then n log-probabilities */
     TW_LETTER_TOKEN,    /* id, token, logprob */
-    TW_LETTER_FINISHED, /* id, finish, n tokens, width: the prompt's; tokens, logprobs, entropies, varentropies;
+    TW_LETTER_FINISHED, /* id, finish, n tokens, width: the prompt's; tokens, logprobs, entropies, varentropies,
                            a struct trawl_error when finish is an error */
     TW_LETTER_PROGRESS, /* position: prompt tokens computed so far, n: generated ones */
     TW_LETTER_DONE      /* finish: status of the run here; a struct trawl_error */

@@ -8,7 +8,8 @@
 #include "comm/message/comm_message.h"
 #include "engine/engine_int.h"
 
-/* A step as bytes: head, segments, tokens, rows whose logits are wanted, pages of the segments one after another. */
+/* A step as bytes: head, segments, tokens, rows whose logits are wanted, pages of the segments one after
+ * another. */
 struct step_head {
     uint64_t bytes; /* of all of it; 0: the run is over */
     uint32_t n_rows, n_segments, n_logit_rows, n_captures, n_pages, unused;

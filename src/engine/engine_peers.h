@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A replica whose devices are in several processes. The head (peer 0) schedules, and tells the others every
- * step; they run their devices on it and send back what only they have: their columns of the logits and of the
- * captured sites that are split. With all devices in one process nothing here is called. */
+ * step; they run their devices on it and send back what only they have: their columns of the logits and of
+ * the captured sites that are split. With all devices in one process nothing here is called. */
 #ifndef TW_ENGINE_PEERS_H
 #define TW_ENGINE_PEERS_H
 

@@ -15,8 +15,8 @@ struct tw_place {
     int peer, peers; /* this one among the processes of a replica; peer 0 is its head: it schedules */
 };
 
-/* Process `rank` of `ranks` with `devices` devices each, in the order of mesh ranks. Devices of a process are a
- * part of one replica or whole replicas. */
+/* Process `rank` of `ranks` with `devices` devices each, in the order of mesh ranks. Devices of a process are
+ * a part of one replica or whole replicas. */
 trawl_status tw_place_make(struct tw_mesh mesh, int rank, int ranks, int devices, struct tw_place *out,
                            struct trawl_error *err);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Replicas in other processes. On rank 0 a dispatcher takes requests from the work, hands them to the heads of the
- * others, and brings back what they yield: to the work they are like replicas here, so nothing that is written
- * depends on where a request ran. On a head a tw_work of our own stands for all that.
+/* Replicas in other processes. On rank 0 a dispatcher takes requests from the work, hands them to the heads
+ * of the others, and brings back what they yield: to the work they are like replicas here, so nothing that is
+ * written depends on where a request ran. On a head a tw_work of our own stands for all that.
  *
- * A head holds about one request more than it can run at a time, and sends no more than a bounded number of bytes
- * ahead: slow disks slow the run, they do not fill memory. */
+ * A head holds about one request more than it can run at a time, and sends no more than a bounded number of
+ * bytes ahead: slow disks slow the run, they do not fill memory. */
 #ifndef TW_ENGINE_REMOTE_H
 #define TW_ENGINE_REMOTE_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A run: the replicas of this process on threads of their own, one more thread for those of other processes. */
+/* A run: the replicas of this process on threads of their own, one more thread for those of other processes.
+ * */
 #include <pthread.h>
 
 #include "base/alloc.h"
@@ -23,7 +24,8 @@ static void *replica_main(void *arg)
     return NULL;
 }
 
-/* Replica 0 runs on the caller's thread, the sides on others. A thread that cannot be started ends the run. */
+/* Replica 0 runs on the caller's thread, the sides on others. A thread that cannot be started ends the run.
+ * */
 static trawl_status run_threads(struct tw_engine *e, const struct side *sides, int n,
                                 const struct tw_work *work, struct trawl_error *err)
 {
@@ -54,7 +56,8 @@ static trawl_status run_threads(struct tw_engine *e, const struct side *sides, i
     return status;
 }
 
-/* A replica that fails tells the others through e->failed; its error is the run's, theirs are consequences. */
+/* A replica that fails tells the others through e->failed; its error is the run's, theirs are consequences.
+ * */
 static void worst(trawl_status *status, trawl_status other, const struct trawl_error *why,
                   struct trawl_error *err)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The processes that run one engine together: rank 0 has the caller, the requests and the results; the others
- * follow its commands. Rank r holds the devices r * k .. r * k + k - 1 of the mesh (rank order: data, then model).
+ * follow its commands. Rank r holds the devices r * k .. r * k + k - 1 of the mesh (rank order: data, then
+ * model).
  *
  *     rank 0                      the others
  *     tw_world_open               tw_world_open

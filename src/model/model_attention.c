@@ -4,11 +4,12 @@
 #include "model/model_forward.h"
 
 /* Heads of one row: capture, norm (Qwen3), rotate, and move together when heads are padded. */
-static void finish_heads(const struct tw_run *r, float *heads, size_t n, const float *norm, size_t row, bool rotate)
+static void finish_heads(const struct tw_run *r, float *heads, size_t n, const float *norm, size_t row,
+                         bool rotate)
 {
-    const struct tw_device       *d = r->d;
+    const struct tw_device *d       = r->d;
     const struct tw_model_config *c = &d->model->config;
-    size_t                        half = c->head_dim / 2;
+    size_t half                     = c->head_dim / 2;
     for (size_t h = 0; h < n; h++) {
         float *x = heads + h * d->head_stride;
         if (norm != NULL) {
@@ -46,24 +47,26 @@ static size_t pair_boundary(const struct tw_run *r, size_t row)
 
 void tw_run_rotate_and_store(const struct tw_run *r, size_t layer)
 {
-    struct tw_device             *d = r->d;
+    struct tw_device *d             = r->d;
     const struct tw_model_config *c = &d->model->config;
-    const struct tw_layer        *l = &d->model->layers[layer];
+    const struct tw_layer *l        = &d->model->layers[layer];
     size_t n_q = tw_range_size(d->shard.q_heads), n_kv = tw_range_size(d->shard.kv_heads);
-    const struct tw_capture *site_q = tw_run_capture(r, TW_SITE_Q, layer), *site_k = tw_run_capture(r, TW_SITE_K, layer);
+    const struct tw_capture *site_q = tw_run_capture(r, TW_SITE_Q, layer),
+                            *site_k = tw_run_capture(r, TW_SITE_K, layer);
     const struct tw_capture *site_v = tw_run_capture(r, TW_SITE_V, layer);
-    tw_kv_store_fn *store = d->kv.dtype == TW_DTYPE_BF16 ? d->kernels->kv_store_bf16 : d->kernels->kv_store_f32;
-    size_t          begin, end;
+    tw_kv_store_fn *store =
+        d->kv.dtype == TW_DTYPE_BF16 ? d->kernels->kv_store_bf16 : d->kernels->kv_store_f32;
+    size_t begin, end;
     tw_split(r->n_rows, r->thread, r->n_threads, &begin, &end);
     begin = pair_boundary(r, begin);
     end   = pair_boundary(r, end);
     for (size_t row = begin; row < end; row++) {
-        const struct tw_segment *s        = &r->segments[r->step->row_segment[row]];
-        size_t                   position = s->position + row - s->row;
-        size_t                   page     = s->pages[position / TW_KV_BLOCK];
-        float                   *q        = d->q + row * n_q * d->head_stride;
-        float                   *k        = d->k + row * n_kv * d->head_stride;
-        float                   *v        = d->v + row * n_kv * d->head_stride;
+        const struct tw_segment *s = &r->segments[r->step->row_segment[row]];
+        size_t position            = s->position + row - s->row;
+        size_t page                = s->pages[position / TW_KV_BLOCK];
+        float *q                   = d->q + row * n_q * d->head_stride;
+        float *k                   = d->k + row * n_kv * d->head_stride;
+        float *v                   = d->v + row * n_kv * d->head_stride;
         keep_heads(r, site_q, row, q, d->shard.q_heads);
         keep_heads(r, site_k, row, k, d->shard.kv_heads);
         keep_heads(r, site_v, row, v, d->shard.kv_heads);
@@ -71,47 +74,47 @@ void tw_run_rotate_and_store(const struct tw_run *r, size_t layer)
         finish_heads(r, k, n_kv, l->k_norm, row, true);
         finish_heads(r, v, n_kv, NULL, row, false);
         for (size_t h = 0; h < n_kv; h++) {
-            store(tw_kv_keys(&d->kv, layer, page, h), tw_kv_values(&d->kv, layer, page, h), position % TW_KV_BLOCK,
-                  k + h * c->head_dim, v + h * c->head_dim, c->head_dim);
+            store(tw_kv_keys(&d->kv, layer, page, h), tw_kv_values(&d->kv, layer, page, h),
+                  position % TW_KV_BLOCK, k + h * c->head_dim, v + h * c->head_dim, c->head_dim);
         }
     }
 }
 
 /* Rows [row, row + n) of a segment, all query heads of this device that read KV head `kv`. */
-static void attend_rows(const struct tw_run *r, size_t layer, const struct tw_segment *s, size_t first, size_t n,
-                        size_t kv)
+static void attend_rows(const struct tw_run *r, size_t layer, const struct tw_segment *s, size_t first,
+                        size_t n, size_t kv)
 {
-    struct tw_device             *d     = r->d;
-    const struct tw_model_config *c     = &d->model->config;
-    size_t                        group = c->n_heads / c->n_kv_heads;
-    size_t global = d->shard.kv_heads.begin + kv;
-    size_t h0     = tw_max_size(d->shard.q_heads.begin, global * group);
-    size_t h1     = tw_min_size(d->shard.q_heads.end, (global + 1) * group);
-    size_t n_q    = tw_range_size(d->shard.q_heads);
-    size_t last   = s->position + first + n; /* keys seen by the last row */
-    size_t blocks = tw_ceil_div(last, TW_KV_BLOCK);
+    struct tw_device *d             = r->d;
+    const struct tw_model_config *c = &d->model->config;
+    size_t group                    = c->n_heads / c->n_kv_heads;
+    size_t global                   = d->shard.kv_heads.begin + kv;
+    size_t h0                       = tw_max_size(d->shard.q_heads.begin, global * group);
+    size_t h1                       = tw_min_size(d->shard.q_heads.end, (global + 1) * group);
+    size_t n_q                      = tw_range_size(d->shard.q_heads);
+    size_t last                     = s->position + first + n; /* keys seen by the last row */
+    size_t blocks                   = tw_ceil_div(last, TW_KV_BLOCK);
 
-    uint8_t     *scratch = tw_run_scratch(r) + tw_run_norm_bytes(d->kernels, c);
-    const void **keys    = (const void **)scratch;
-    const void **values  = keys + blocks;
+    uint8_t *scratch    = tw_run_scratch(r) + tw_run_norm_bytes(d->kernels, c);
+    const void **keys   = (const void **)scratch;
+    const void **values = keys + blocks;
     for (size_t b = 0; b < blocks; b++) {
         keys[b]   = tw_kv_keys(&d->kv, layer, s->pages[b], kv);
         values[b] = tw_kv_values(&d->kv, layer, s->pages[b], kv);
     }
-    size_t           row = s->row + first, local = h0 - d->shard.q_heads.begin;
-    struct tw_attend a   = {
-          .q        = d->q + row * n_q * d->head_stride + local * c->head_dim,
-          .ldq      = n_q * d->head_stride,
-          .n_rows   = n,
-          .position = s->position + first,
-          .n_heads  = h1 - h0,
-          .head_dim = c->head_dim,
-          .scale    = d->score_scale,
-          .k_blocks = keys,
-          .v_blocks = values,
-          .z        = d->z + (row * n_q + local) * c->head_dim,
-          .ldz      = n_q * c->head_dim,
-          .scratch  = scratch + tw_round_up(2 * blocks * sizeof(void *), 64),
+    size_t row = s->row + first, local = h0 - d->shard.q_heads.begin;
+    struct tw_attend a = {
+        .q        = d->q + row * n_q * d->head_stride + local * c->head_dim,
+        .ldq      = n_q * d->head_stride,
+        .n_rows   = n,
+        .position = s->position + first,
+        .n_heads  = h1 - h0,
+        .head_dim = c->head_dim,
+        .scale    = d->score_scale,
+        .k_blocks = keys,
+        .v_blocks = values,
+        .z        = d->z + (row * n_q + local) * c->head_dim,
+        .ldz      = n_q * c->head_dim,
+        .scratch  = scratch + tw_round_up(2 * blocks * sizeof(void *), 64),
     };
     (d->kv.dtype == TW_DTYPE_BF16 ? d->kernels->attend_bf16 : d->kernels->attend_f32)(&a);
 }
@@ -120,16 +123,17 @@ static void attend_rows(const struct tw_run *r, size_t layer, const struct tw_se
  * keys and come first. */
 void tw_run_attend(const struct tw_run *r, size_t layer)
 {
-    struct tw_device *d    = r->d;
-    size_t            n_kv = tw_range_size(d->shard.kv_heads);
-    size_t            base = 0, task = atomic_fetch_add_explicit(&d->next_attend, 1, memory_order_relaxed);
+    struct tw_device *d = r->d;
+    size_t n_kv         = tw_range_size(d->shard.kv_heads);
+    size_t base = 0, task = atomic_fetch_add_explicit(&d->next_attend, 1, memory_order_relaxed);
     for (size_t i = 0; i < r->n_segments; i++) {
-        const struct tw_segment *s     = &r->segments[i];
-        size_t                   tiles = tw_ceil_div(s->n_rows, TW_ATTEND_ROWS);
+        const struct tw_segment *s = &r->segments[i];
+        size_t tiles               = tw_ceil_div(s->n_rows, TW_ATTEND_ROWS);
         while (task - base < tiles * n_kv) {
             size_t tile  = tiles - 1 - (task - base) / n_kv;
             size_t first = tile * TW_ATTEND_ROWS;
-            attend_rows(r, layer, s, first, tw_min_size(TW_ATTEND_ROWS, s->n_rows - first), (task - base) % n_kv);
+            attend_rows(r, layer, s, first, tw_min_size(TW_ATTEND_ROWS, s->n_rows - first),
+                        (task - base) % n_kv);
             task = atomic_fetch_add_explicit(&d->next_attend, 1, memory_order_relaxed);
         }
         base += tiles * n_kv;
@@ -138,7 +142,7 @@ void tw_run_attend(const struct tw_run *r, size_t layer)
 
 void tw_run_keep_z(const struct tw_run *r, size_t layer)
 {
-    const struct tw_device  *d    = r->d;
+    const struct tw_device *d     = r->d;
     const struct tw_capture *site = tw_run_capture(r, TW_SITE_Z, layer);
     size_t dim = d->model->config.head_dim, n = tw_range_size(d->shard.q_heads) * dim, begin, end;
     tw_split(r->n_rows, r->thread, r->n_threads, &begin, &end);

@@ -7,15 +7,15 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "json/json.h"
 #include "kernels/kernels.h"
+#include "json/json.h"
 
 /* Far above every released model, far below where products could overflow. */
 enum { SIZE_LIMIT = 1 << 24, LAYER_LIMIT = 1 << 12, HEAD_LIMIT = 1 << 14 };
 
 static const struct {
-    const char    *model_type;
-    const char    *architecture;
+    const char *model_type;
+    const char *architecture;
     enum tw_family family;
 } families[] = {
     {"qwen2", "Qwen2ForCausalLM", TW_FAMILY_QWEN2},
@@ -44,8 +44,8 @@ static trawl_status get_size(const json_t *j, const char *key, const char *what,
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: \"%s\" is missing", what, key);
     }
     if (v < 1 || (uint64_t)v > limit) {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: \"%s\" is %lld, expected 1 to %zu", what, key, (long long)v,
-                       limit);
+        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: \"%s\" is %lld, expected 1 to %zu", what, key,
+                       (long long)v, limit);
     }
     *out = (size_t)v;
     return TRAWL_OK;
@@ -56,7 +56,8 @@ static trawl_status get_positive(const json_t *j, const char *key, const char *w
 {
     TW_TRY(tw_json_get_double(j, key, what, out, err));
     if (!(*out > 0) || !isfinite(*out)) {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: \"%s\" is %g, expected a positive number", what, key, *out);
+        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: \"%s\" is %g, expected a positive number", what, key,
+                       *out);
     }
     return TRAWL_OK;
 }
@@ -64,12 +65,12 @@ static trawl_status get_positive(const json_t *j, const char *key, const char *w
 static trawl_status read_family(struct tw_model_config *c, const json_t *j, const char *what,
                                 struct trawl_error *err)
 {
-    const char *type  = NULL;
-    json_t     *archs = NULL;
+    const char *type = NULL;
+    json_t *archs    = NULL;
     TW_TRY(tw_json_get_string(j, "model_type", what, &type, err));
     TW_TRY(tw_json_get_array(j, "architectures", what, &archs, err));
     const json_t *first = json_array_get(archs, 0);
-    const char   *arch  = json_string_value(first);
+    const char *arch    = json_string_value(first);
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
         bool by_type = type != NULL && strcmp(type, families[i].model_type) == 0;
         bool by_arch = arch != NULL && strcmp(arch, families[i].architecture) == 0;
@@ -79,17 +80,18 @@ static trawl_status read_family(struct tw_model_config *c, const json_t *j, cons
             return TRAWL_OK;
         }
     }
-    return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
-                   "%s: model type \"%s\" (architecture \"%s\") is not supported; trawl runs Qwen2ForCausalLM, "
-                   "LlamaForCausalLM and Qwen3ForCausalLM",
-                   what, type == NULL ? "" : type, arch == NULL ? "" : arch);
+    return tw_fail(
+        err, TRAWL_ERR_UNSUPPORTED,
+        "%s: model type \"%s\" (architecture \"%s\") is not supported; trawl runs Qwen2ForCausalLM, "
+        "LlamaForCausalLM and Qwen3ForCausalLM",
+        what, type == NULL ? "" : type, arch == NULL ? "" : arch);
 }
 
 /* rope_scaling of older files, rope_parameters (with rope_theta inside) of newer ones. */
 static trawl_status read_rope(struct tw_model_config *c, const json_t *j, const char *what,
                               struct trawl_error *err)
 {
-    json_t *r = NULL;
+    json_t *r     = NULL;
     c->rope_theta = 10000.0;
     TW_TRY(get_positive(j, "rope_theta", what, &c->rope_theta, err));
     TW_TRY(tw_json_get_object(j, "rope_scaling", what, &r, err));
@@ -107,7 +109,8 @@ static trawl_status read_rope(struct tw_model_config *c, const json_t *j, const 
     }
     if (strcmp(type, "llama3") != 0) {
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
-                       "%s: rope scaling \"%s\" is not supported; trawl knows \"default\" and \"llama3\"", what, type);
+                       "%s: rope scaling \"%s\" is not supported; trawl knows \"default\" and \"llama3\"",
+                       what, type);
     }
     c->rope_scaling            = TW_ROPE_LLAMA3;
     c->rope_original_positions = (double)c->max_positions;
@@ -122,7 +125,8 @@ static trawl_status read_rope(struct tw_model_config *c, const json_t *j, const 
     return TRAWL_OK;
 }
 
-static trawl_status add_eos(struct tw_model_config *c, const json_t *v, const char *what, struct trawl_error *err)
+static trawl_status add_eos(struct tw_model_config *c, const json_t *v, const char *what,
+                            struct trawl_error *err)
 {
     if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > INT32_MAX) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: \"eos_token_id\" holds %s, expected token ids", what,
@@ -141,7 +145,8 @@ static trawl_status add_eos(struct tw_model_config *c, const json_t *v, const ch
     return TRAWL_OK;
 }
 
-static trawl_status read_eos(struct tw_model_config *c, const json_t *j, const char *what, struct trawl_error *err)
+static trawl_status read_eos(struct tw_model_config *c, const json_t *j, const char *what,
+                             struct trawl_error *err)
 {
     const json_t *v = json_object_get(j, "eos_token_id");
     if (v == NULL || json_is_null(v)) {
@@ -150,9 +155,10 @@ static trawl_status read_eos(struct tw_model_config *c, const json_t *j, const c
     if (!json_is_array(v)) {
         return add_eos(c, v, what, err);
     }
-    size_t  i;
+    size_t i;
     json_t *e;
-    json_array_foreach(v, i, e) {
+    json_array_foreach(v, i, e)
+    {
         TW_TRY(add_eos(c, e, what, err));
     }
     return TRAWL_OK;
@@ -166,17 +172,18 @@ static trawl_status read_heads(struct tw_model_config *c, const json_t *j, const
     TW_TRY(get_size(j, "num_key_value_heads", what, HEAD_LIMIT, &c->n_kv_heads, err));
     if (c->n_heads % c->n_kv_heads != 0) {
         return tw_fail(err, TRAWL_ERR_FORMAT,
-                       "%s: num_attention_heads %zu is not a multiple of num_key_value_heads %zu", what, c->n_heads,
-                       c->n_kv_heads);
+                       "%s: num_attention_heads %zu is not a multiple of num_key_value_heads %zu", what,
+                       c->n_heads, c->n_kv_heads);
     }
     c->head_dim = c->family == TW_FAMILY_QWEN3 ? 128 : c->hidden / c->n_heads;
     if (c->head_dim == 0) {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: hidden_size %zu is less than num_attention_heads %zu", what,
-                       c->hidden, c->n_heads);
+        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: hidden_size %zu is less than num_attention_heads %zu",
+                       what, c->hidden, c->n_heads);
     }
     TW_TRY(get_size(j, "head_dim", what, TW_MAX_HEAD_DIM, &c->head_dim, err));
     if (c->head_dim % 2 != 0) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: head_dim is %zu, expected an even number", what, c->head_dim);
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: head_dim is %zu, expected an even number", what,
+                       c->head_dim);
     }
     return TRAWL_OK;
 }
@@ -185,9 +192,10 @@ static trawl_status read_heads(struct tw_model_config *c, const json_t *j, const
 static trawl_status refuse_layer_types(const json_t *j, const char *what, struct trawl_error *err)
 {
     json_t *types = NULL, *type;
-    size_t  i;
+    size_t i;
     TW_TRY(tw_json_get_array(j, "layer_types", what, &types, err));
-    json_array_foreach(types, i, type) {
+    json_array_foreach(types, i, type)
+    {
         const char *name = json_string_value(type);
         if (name == NULL || strcmp(name, "full_attention") != 0) {
             return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
@@ -204,31 +212,34 @@ static trawl_status refuse_variants(const json_t *j, const char *what, struct tr
     const char *act = "silu";
     TW_TRY(tw_json_get_string(j, "hidden_act", what, &act, err));
     if (strcmp(act, "silu") != 0) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: hidden_act \"%s\" is not supported, only \"silu\"", what, act);
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: hidden_act \"%s\" is not supported, only \"silu\"",
+                       what, act);
     }
     bool sliding = false;
     TW_TRY(tw_json_get_bool(j, "use_sliding_window", what, &sliding, err));
     if (sliding) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: use_sliding_window is true; sliding-window layers are not supported",
-                       what);
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
+                       "%s: use_sliding_window is true; sliding-window layers are not supported", what);
     }
     json_t *quantization = NULL;
     TW_TRY(tw_json_get_object(j, "quantization_config", what, &quantization, err));
     if (quantization != NULL) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
-                       "%s: the checkpoint is quantised (quantization_config); trawl reads bf16, f16 and f32 weights",
-                       what);
+        return tw_fail(
+            err, TRAWL_ERR_UNSUPPORTED,
+            "%s: the checkpoint is quantised (quantization_config); trawl reads bf16, f16 and f32 weights",
+            what);
     }
     int64_t tp = 1;
     TW_TRY(tw_json_get_int(j, "pretraining_tp", what, &tp, err));
     if (tp > 1) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: pretraining_tp is %lld, only 1 is supported", what, (long long)tp);
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: pretraining_tp is %lld, only 1 is supported", what,
+                       (long long)tp);
     }
     double rotary = 1;
     TW_TRY(tw_json_get_double(j, "partial_rotary_factor", what, &rotary, err));
     if (rotary < 1 || rotary > 1) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: partial_rotary_factor is %g, only 1 is supported", what,
-                       rotary);
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: partial_rotary_factor is %g, only 1 is supported",
+                       what, rotary);
     }
     return refuse_layer_types(j, what, err);
 }
@@ -260,8 +271,8 @@ static trawl_status read_object(struct tw_model_config *c, const json_t *j, cons
     c->o_bias   = c->family != TW_FAMILY_QWEN2 && attention_bias;
     c->qk_norm  = c->family == TW_FAMILY_QWEN3;
     if (c->mlp_bias) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: mlp_bias is true; no released model of these families has one",
-                       what);
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
+                       "%s: mlp_bias is true; no released model of these families has one", what);
     }
     const json_t *bos = json_object_get(j, "bos_token_id");
     if (json_is_integer(bos) && json_integer_value(bos) >= 0 && json_integer_value(bos) <= INT32_MAX) {
@@ -344,9 +355,9 @@ struct tw_mesh_model tw_model_config_mesh(const struct tw_model_config *c, int t
  * the number of turns over the original context (Hugging Face: _compute_llama3_parameters). */
 static double scale_llama3(const struct tw_model_config *c, double frequency)
 {
-    const double pi       = 3.14159265358979323846;
-    double       turns    = c->rope_original_positions * frequency / (2 * pi);
-    double       stretched = frequency / c->rope_factor;
+    const double pi  = 3.14159265358979323846;
+    double turns     = c->rope_original_positions * frequency / (2 * pi);
+    double stretched = frequency / c->rope_factor;
     if (turns < c->rope_low_freq) {
         return stretched;
     }
@@ -362,7 +373,7 @@ void tw_model_config_rope(const struct tw_model_config *c, double *inverse_frequ
     for (size_t i = 0; i < c->head_dim / 2; i++) {
         /* In long double so that the rounded result does not depend on the C library's pow. */
         long double exponent = 2.0L * (long double)i / (long double)c->head_dim;
-        double      f        = (double)(1.0L / powl((long double)c->rope_theta, exponent));
+        double f             = (double)(1.0L / powl((long double)c->rope_theta, exponent));
         inverse_frequency[i] = c->rope_scaling == TW_ROPE_LLAMA3 ? scale_llama3(c, f) : f;
     }
 }

@@ -20,22 +20,22 @@ enum { TW_MODEL_EOS_MAX = 16 };
 
 struct tw_model_config {
     enum tw_family family;
-    char           architecture[64]; /* "Qwen2ForCausalLM" */
-    size_t         vocab, hidden, intermediate, n_layers;
-    size_t         n_heads, n_kv_heads, head_dim;
-    size_t         max_positions; /* context length */
-    double         rms_eps;
-    double         rope_theta;
+    char architecture[64]; /* "Qwen2ForCausalLM" */
+    size_t vocab, hidden, intermediate, n_layers;
+    size_t n_heads, n_kv_heads, head_dim;
+    size_t max_positions; /* context length */
+    double rms_eps;
+    double rope_theta;
     enum tw_rope_scaling rope_scaling;
-    double         rope_factor, rope_low_freq, rope_high_freq, rope_original_positions; /* llama3 */
-    bool           tied;     /* the head is the embedding */
-    bool           qkv_bias; /* q, k, v projections */
-    bool           o_bias;   /* output projection (Llama's attention_bias) */
-    bool           mlp_bias; /* gate, up and down projections */
-    bool           qk_norm;  /* RMSNorm on every query and key head (Qwen3) */
-    int32_t        bos;      /* -1: none */
-    int32_t        eos[TW_MODEL_EOS_MAX]; /* config.json's and generation_config.json's, each once */
-    size_t         n_eos;
+    double rope_factor, rope_low_freq, rope_high_freq, rope_original_positions; /* llama3 */
+    bool tied;                     /* the head is the embedding */
+    bool qkv_bias;                 /* q, k, v projections */
+    bool o_bias;                   /* output projection (Llama's attention_bias) */
+    bool mlp_bias;                 /* gate, up and down projections */
+    bool qk_norm;                  /* RMSNorm on every query and key head (Qwen3) */
+    int32_t bos;                   /* -1: none */
+    int32_t eos[TW_MODEL_EOS_MAX]; /* config.json's and generation_config.json's, each once */
+    size_t n_eos;
 };
 
 /* `folder` holds config.json. TRAWL_ERR_FORMAT: a key of the wrong type, missing or out of range;

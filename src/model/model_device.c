@@ -20,7 +20,7 @@ size_t tw_device_thread_bytes(const struct tw_kernels *kernels, const struct tw_
 /* A layout pass counts, a second one hands out: both walk the same list. */
 struct carve {
     uint8_t *base; /* NULL while counting */
-    size_t   used;
+    size_t used;
 };
 
 static void *take(struct carve *c, size_t bytes)
@@ -32,13 +32,13 @@ static void *take(struct carve *c, size_t bytes)
 
 static void lay_out(struct tw_device *d, struct carve *c)
 {
-    const struct tw_model_config *m      = &d->model->config;
-    size_t                        rows   = d->config.max_rows;
-    size_t                        heads  = tw_range_size(d->shard.q_heads);
-    size_t                        kv     = tw_range_size(d->shard.kv_heads);
-    size_t                        middle = tw_range_size(d->shard.intermediate);
-    size_t                        hidden = rows * m->hidden * sizeof(float);
-    size_t                        widest = tw_max_size(m->hidden, heads * m->head_dim);
+    const struct tw_model_config *m = &d->model->config;
+    size_t rows                     = d->config.max_rows;
+    size_t heads                    = tw_range_size(d->shard.q_heads);
+    size_t kv                       = tw_range_size(d->shard.kv_heads);
+    size_t middle                   = tw_range_size(d->shard.intermediate);
+    size_t hidden                   = rows * m->hidden * sizeof(float);
+    size_t widest                   = tw_max_size(m->hidden, heads * m->head_dim);
 
     d->x          = take(c, hidden);
     d->partial[0] = take(c, hidden);
@@ -65,10 +65,10 @@ static void lay_out(struct tw_device *d, struct carve *c)
 /* Where each leaf of o_proj and down_proj ends, counted from this device's first input. */
 static void set_leaves(struct tw_device *d)
 {
-    struct tw_mesh_model m      = tw_model_config_mesh(&d->model->config, d->config.tree_leaves);
-    struct tw_range      leaves = d->shard.leaves;
-    uint32_t             o = 0, down = 0;
-    size_t               o_begin = d->shard.q_heads.begin * d->model->config.head_dim;
+    struct tw_mesh_model m = tw_model_config_mesh(&d->model->config, d->config.tree_leaves);
+    struct tw_range leaves = d->shard.leaves;
+    uint32_t o = 0, down = 0;
+    size_t o_begin = d->shard.q_heads.begin * d->model->config.head_dim;
     for (size_t i = leaves.begin; i < leaves.end; i++) {
         struct tw_range r = tw_mesh_o_leaf(&m, (int)i);
         if (tw_range_size(r) > 0) {
@@ -83,8 +83,9 @@ static void set_leaves(struct tw_device *d)
     }
 }
 
-trawl_status tw_device_init(struct tw_device *d, const struct tw_model *model, const struct tw_kernels *kernels,
-                            const struct tw_device_config *config, struct trawl_error *err)
+trawl_status tw_device_init(struct tw_device *d, const struct tw_model *model,
+                            const struct tw_kernels *kernels, const struct tw_device_config *config,
+                            struct trawl_error *err)
 {
     memset(d, 0, sizeof *d);
     d->model       = model;
@@ -144,7 +145,8 @@ trawl_status tw_device_prepare(struct tw_device *d, const struct tw_step *step, 
     if (d->middle != NULL || !wants_middle(step)) {
         return TRAWL_OK;
     }
-    size_t one   = tw_round_up(d->config.max_rows * tw_range_size(d->shard.intermediate) * sizeof(float), ALIGN);
+    size_t one =
+        tw_round_up(d->config.max_rows * tw_range_size(d->shard.intermediate) * sizeof(float), ALIGN);
     size_t bytes = 2 * one;
     TW_TRY(tw_big_alloc(bytes, &d->middle, err));
     d->middle_bytes = bytes;

@@ -14,15 +14,15 @@
 #include "model/model_weights.h"
 
 struct tw_device_config {
-    int                   rank, degree; /* on the model axis */
-    int                   tree_leaves;
-    int                   n_threads;
+    int rank, degree; /* on the model axis */
+    int tree_leaves;
+    int n_threads;
     struct tw_wait_policy wait;
-    struct tw_comm       *comm; /* given; NULL when degree is 1 */
-    enum tw_dtype         kv_dtype;
-    size_t                n_pages;
-    size_t                max_rows;       /* of a step */
-    size_t                max_logit_rows; /* of a step */
+    struct tw_comm *comm; /* given; NULL when degree is 1 */
+    enum tw_dtype kv_dtype;
+    size_t n_pages;
+    size_t max_rows;       /* of a step */
+    size_t max_logit_rows; /* of a step */
 };
 
 /* The matmuls of a layer and of the head; each has its own work counter. */
@@ -40,45 +40,46 @@ enum tw_device_matmul {
 };
 
 struct tw_device {
-    const struct tw_model   *model;
+    const struct tw_model *model;
     const struct tw_kernels *kernels;
-    struct tw_device_config  config;
-    struct tw_mesh_shard     shard;
-    struct tw_kv_memory      kv;
-    struct tw_barrier        barrier; /* of this device's threads */
+    struct tw_device_config config;
+    struct tw_mesh_shard shard;
+    struct tw_kv_memory kv;
+    struct tw_barrier barrier; /* of this device's threads */
 
     /* Step buffers, rows first. */
-    float *x;           /* [max_rows, hidden] the residual stream */
-    float *partial[2];  /* [max_rows, hidden] this device's part of a sum; two, used in turn */
-    float *sum;         /* [max_rows, hidden] a whole sum, when it is captured or has a bias */
-    float *q, *k, *v;   /* [max_rows, local heads * padded head width] */
-    float *z;           /* [max_rows, local query heads * head_dim] */
-    float *gate, *up;   /* [max_rows, local intermediate]; NULL until a step captures them */
-    void  *packed_in;   /* packed rows of hidden or of z */
-    void  *packed_mid;  /* packed rows of the MLP's middle */
-    float *cos, *sin;   /* [max_rows, head_dim / 2] */
-    void  *arena;
+    float *x;          /* [max_rows, hidden] the residual stream */
+    float *partial[2]; /* [max_rows, hidden] this device's part of a sum; two, used in turn */
+    float *sum;        /* [max_rows, hidden] a whole sum, when it is captured or has a bias */
+    float *q, *k, *v;  /* [max_rows, local heads * padded head width] */
+    float *z;          /* [max_rows, local query heads * head_dim] */
+    float *gate, *up;  /* [max_rows, local intermediate]; NULL until a step captures them */
+    void *packed_in;   /* packed rows of hidden or of z */
+    void *packed_mid;  /* packed rows of the MLP's middle */
+    float *cos, *sin;  /* [max_rows, head_dim / 2] */
+    void *arena;
     size_t arena_bytes;
-    void  *middle; /* gate and up */
+    void *middle; /* gate and up */
     size_t middle_bytes;
     uint8_t *thread_scratch; /* [n_threads, thread_scratch_bytes] */
-    size_t   thread_scratch_bytes;
-    size_t   head_stride;    /* columns per head in q, k, v: head_dim rounded up to 16 */
-    uint32_t (*leaf_end)[TW_MAX_LEAVES]; /* [2]: o_proj, down_proj; relative to this device's inputs */
+    size_t thread_scratch_bytes;
+    size_t head_stride;                     /* columns per head in q, k, v: head_dim rounded up to 16 */
+    uint32_t (*leaf_end)[TW_MAX_LEAVES];    /* [2]: o_proj, down_proj; relative to this device's inputs */
     uint32_t whole_leaf[TW_DEVICE_MATMULS]; /* the one leaf of a column-parallel matmul */
-    float    score_scale;                   /* 1 / sqrt(head_dim) */
-    struct tw_segment *narrow;       /* [max_logit_rows] the last layer's one-row segments */
-    struct tw_matmul   matmul[TW_DEVICE_MATMULS];
-    _Atomic uint32_t   next_attend;
-    int                turn;    /* which partial is used next */
-    _Atomic int        failed;  /* a trawl_status: comm failed in this step */
-    struct trawl_error error;   /* of that failure; written by the device's first thread */
+    float score_scale;                      /* 1 / sqrt(head_dim) */
+    struct tw_segment *narrow;              /* [max_logit_rows] the last layer's one-row segments */
+    struct tw_matmul matmul[TW_DEVICE_MATMULS];
+    _Atomic uint32_t next_attend;
+    int turn;                 /* which partial is used next */
+    _Atomic int failed;       /* a trawl_status: comm failed in this step */
+    struct trawl_error error; /* of that failure; written by the device's first thread */
 };
 
 /* `model` and `kernels` are kept. config.comm is given, also on failure. */
-trawl_status tw_device_init(struct tw_device *d, const struct tw_model *model, const struct tw_kernels *kernels,
-                            const struct tw_device_config *config, struct trawl_error *err);
-void         tw_device_release(struct tw_device *d);
+trawl_status tw_device_init(struct tw_device *d, const struct tw_model *model,
+                            const struct tw_kernels *kernels, const struct tw_device_config *config,
+                            struct trawl_error *err);
+void tw_device_release(struct tw_device *d);
 
 /* Bytes of step buffers and KV pages of a device. */
 size_t tw_device_bytes(const struct tw_device *d);

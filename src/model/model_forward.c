@@ -43,8 +43,8 @@ static const uint32_t *one_leaf(uint32_t *slot, size_t k)
 }
 
 /* Column-parallel: panels [panel, ...) of the layer, all inputs, one leaf. */
-static void set_columns(struct tw_run *r, enum tw_device_matmul which, const struct tw_linear *l, const void *rows,
-                        size_t panel, size_t n, float *y, size_t ldy)
+static void set_columns(struct tw_run *r, enum tw_device_matmul which, const struct tw_linear *l,
+                        const void *rows, size_t panel, size_t n, float *y, size_t ldy)
 {
     struct tw_device *d  = r->d;
     struct tw_matmul *mm = &d->matmul[which];
@@ -67,12 +67,12 @@ static void set_columns(struct tw_run *r, enum tw_device_matmul which, const str
 
 /* Row-parallel: all outputs, inputs [input, input + k), this device's leaves. Alone and with nobody asking
  * for the sum itself, it goes straight into the residual stream. */
-static void set_rows(struct tw_run *r, enum tw_device_matmul which, const struct tw_linear *l, const void *rows,
-                     size_t input, size_t k, const uint32_t *leaf_end, bool keep_sum)
+static void set_rows(struct tw_run *r, enum tw_device_matmul which, const struct tw_linear *l,
+                     const void *rows, size_t input, size_t k, const uint32_t *leaf_end, bool keep_sum)
 {
     struct tw_device *d  = r->d;
     struct tw_matmul *mm = &d->matmul[which];
-    bool              alone = d->config.degree == 1;
+    bool alone           = d->config.degree == 1;
     mm->rows             = rows;
     mm->m                = r->n_rows;
     mm->k                = k;
@@ -92,8 +92,8 @@ static void set_rows(struct tw_run *r, enum tw_device_matmul which, const struct
 
 static void matmul(struct tw_run *r, enum tw_device_matmul which)
 {
-    const struct tw_kernels *k  = r->d->kernels;
-    struct tw_matmul        *mm = &r->d->matmul[which];
+    const struct tw_kernels *k = r->d->kernels;
+    struct tw_matmul *mm       = &r->d->matmul[which];
     if (mm->m == 0 || mm->n == 0 || mm->k == 0) {
         return; /* this device owns nothing here; it tells the others so in the exchange */
     }
@@ -139,11 +139,11 @@ static const float *bias_of_pending(const struct tw_run *r, size_t layer, bool o
 /* Bring a row-parallel sum into rows [begin, end) of x, if it is not there yet. */
 static void finish_sum(const struct tw_run *r, size_t layer, bool of_mlp, size_t begin, size_t end)
 {
-    struct tw_device        *d       = r->d;
-    size_t                   hidden  = d->model->config.hidden;
-    const float             *bias    = bias_of_pending(r, layer, of_mlp);
+    struct tw_device *d              = r->d;
+    size_t hidden                    = d->model->config.hidden;
+    const float *bias                = bias_of_pending(r, layer, of_mlp);
     const struct tw_capture *capture = tw_run_capture(r, of_mlp ? TW_SITE_MLP_OUT : TW_SITE_ATTN_OUT, layer);
-    bool                     alone   = d->config.degree == 1;
+    bool alone                       = d->config.degree == 1;
     if (alone && capture == NULL) {
         return; /* the matmul added it */
     }
@@ -173,7 +173,7 @@ static trawl_status exchange(struct tw_run *r, bool contributes)
         return TRAWL_OK;
     }
     if (r->thread == 0) {
-        size_t       n      = r->n_rows * d->model->config.hidden;
+        size_t n            = r->n_rows * d->model->config.hidden;
         trawl_status status = tw_comm_publish(d->config.comm, d->partial[d->turn], contributes, n, &d->error);
         if (status == TRAWL_OK) {
             status = tw_comm_wait(d->config.comm, &d->error);
@@ -188,19 +188,19 @@ static trawl_status exchange(struct tw_run *r, bool contributes)
 /* Complete the residual rows of the stage before, capture them, normalise and pack them for the next
  * matmul. */
 struct norm_stage {
-    bool         has_sum;    /* a sum of the layer below is to be finished ... */
-    size_t       sum_layer;  /* ... of this layer ... */
-    bool         sum_of_mlp; /* ... by down_proj, else o_proj */
-    const float *weight;     /* of the norm */
+    bool has_sum;                              /* a sum of the layer below is to be finished ... */
+    size_t sum_layer;                          /* ... of this layer ... */
+    bool sum_of_mlp;                           /* ... by down_proj, else o_proj */
+    const float *weight;                       /* of the norm */
     const struct tw_capture *before, *before2; /* sites that see x at this point */
 };
 
 static void normalise(const struct tw_run *r, const struct norm_stage *s)
 {
-    struct tw_device *d      = r->d;
-    size_t            hidden = d->model->config.hidden;
-    size_t            tile = d->kernels->tile_rows, begin, end;
-    float            *rows = (float *)tw_run_scratch(r);
+    struct tw_device *d = r->d;
+    size_t hidden       = d->model->config.hidden;
+    size_t tile         = d->kernels->tile_rows, begin, end;
+    float *rows         = (float *)tw_run_scratch(r);
     tw_split(tw_row_blocks(r->n_rows, tile), r->thread, r->n_threads, &begin, &end);
     for (size_t b = begin; b < end; b++) {
         struct tw_row_block block = tw_row_block(r->n_rows, tile, b);
@@ -221,10 +221,10 @@ static void normalise(const struct tw_run *r, const struct norm_stage *s)
 
 static void embed(const struct tw_run *r)
 {
-    struct tw_device             *d = r->d;
+    struct tw_device *d             = r->d;
     const struct tw_model_config *c = &d->model->config;
-    const struct tw_capture      *site = tw_run_capture(r, TW_SITE_EMBED, 0);
-    size_t                        half = c->head_dim / 2, begin, end;
+    const struct tw_capture *site   = tw_run_capture(r, TW_SITE_EMBED, 0);
+    size_t half                     = c->head_dim / 2, begin, end;
     tw_split(r->n_rows, r->thread, r->n_threads, &begin, &end);
     for (size_t row = begin; row < end; row++) {
         const struct tw_segment *s = &r->segments[r->step->row_segment[row]];
@@ -240,11 +240,11 @@ static void embed(const struct tw_run *r)
 static void middle_apart(const struct tw_run *r, size_t layer)
 {
     struct tw_device *d = r->d;
-    size_t            n = tw_range_size(d->shard.intermediate), column = d->shard.intermediate.begin;
+    size_t n = tw_range_size(d->shard.intermediate), column = d->shard.intermediate.begin;
     const struct tw_capture *pre    = tw_run_capture(r, TW_SITE_MLP_PRE, layer);
     const struct tw_capture *linear = tw_run_capture(r, TW_SITE_MLP_PRE_LINEAR, layer);
     const struct tw_capture *post   = tw_run_capture(r, TW_SITE_MLP_POST, layer);
-    size_t                   tile = d->kernels->tile_rows, begin, end;
+    size_t tile                     = d->kernels->tile_rows, begin, end;
     tw_split(tw_row_blocks(r->n_rows, tile), r->thread, r->n_threads, &begin, &end);
     for (size_t b = begin; n > 0 && b < end; b++) {
         struct tw_row_block block = tw_row_block(r->n_rows, tile, b);
@@ -262,7 +262,8 @@ static void middle_apart(const struct tw_run *r, size_t layer)
 static bool middle_captured(const struct tw_run *r, size_t layer)
 {
     return tw_run_capture(r, TW_SITE_MLP_PRE, layer) != NULL ||
-           tw_run_capture(r, TW_SITE_MLP_PRE_LINEAR, layer) != NULL || tw_run_capture(r, TW_SITE_MLP_POST, layer) != NULL;
+           tw_run_capture(r, TW_SITE_MLP_PRE_LINEAR, layer) != NULL ||
+           tw_run_capture(r, TW_SITE_MLP_POST, layer) != NULL;
 }
 
 /* ---- one layer ---- */
@@ -270,9 +271,9 @@ static bool middle_captured(const struct tw_run *r, size_t layer)
 static void set_qkv(struct tw_run *r, const struct tw_layer *l)
 {
     struct tw_device *d = r->d;
-    struct tw_range   q = d->shard.q_heads, kv = d->shard.kv_heads;
-    size_t            per_head = l->q.group_panels;
-    size_t            n_q = tw_range_size(q) * d->head_stride, n_kv = tw_range_size(kv) * d->head_stride;
+    struct tw_range q = d->shard.q_heads, kv = d->shard.kv_heads;
+    size_t per_head = l->q.group_panels;
+    size_t n_q = tw_range_size(q) * d->head_stride, n_kv = tw_range_size(kv) * d->head_stride;
     set_columns(r, TW_MATMUL_Q, &l->q, d->packed_in, q.begin * per_head, n_q, d->q, n_q);
     set_columns(r, TW_MATMUL_K, &l->k, d->packed_in, kv.begin * per_head, n_kv, d->k, n_kv);
     set_columns(r, TW_MATMUL_V, &l->v, d->packed_in, kv.begin * per_head, n_kv, d->v, n_kv);
@@ -281,8 +282,8 @@ static void set_qkv(struct tw_run *r, const struct tw_layer *l)
 static void set_mlp(struct tw_run *r, const struct tw_layer *l, bool apart, bool keep_sum)
 {
     struct tw_device *d = r->d;
-    struct tw_range   c = d->shard.intermediate;
-    size_t            n = tw_range_size(c), panel = c.begin / TW_PANEL;
+    struct tw_range c   = d->shard.intermediate;
+    size_t n = tw_range_size(c), panel = c.begin / TW_PANEL;
     if (apart) {
         set_columns(r, TW_MATMUL_GATE, &l->gate, d->packed_in, panel, n, d->gate, n);
         set_columns(r, TW_MATMUL_UP, &l->up, d->packed_in, panel, n, d->up, n);
@@ -300,7 +301,7 @@ static void set_mlp(struct tw_run *r, const struct tw_layer *l, bool apart, bool
  * keys and values are stored by now, and nothing else of them is used. */
 static void narrow(struct tw_run *r)
 {
-    struct tw_device     *d    = r->d;
+    struct tw_device *d        = r->d;
     const struct tw_step *step = r->step;
     size_t hidden = d->model->config.hidden, n_q = tw_range_size(d->shard.q_heads) * d->head_stride;
     if (step->n_captures > 0 || step->n_logit_rows == r->n_rows) {
@@ -308,9 +309,9 @@ static void narrow(struct tw_run *r)
     }
     if (r->thread == 0) {
         for (size_t i = 0; i < step->n_logit_rows; i++) {
-            size_t                   row = step->logit_rows[i];
-            const struct tw_segment *s   = &r->segments[step->row_segment[row]];
-            d->narrow[i] = (struct tw_segment){i, 1, s->position + row - s->row, s->pages};
+            size_t row                 = step->logit_rows[i];
+            const struct tw_segment *s = &r->segments[step->row_segment[row]];
+            d->narrow[i]               = (struct tw_segment){i, 1, s->position + row - s->row, s->pages};
             if (row != i) {
                 memcpy(d->x + i * hidden, d->x + row * hidden, hidden * sizeof(float));
                 memcpy(d->q + i * n_q, d->q + row * n_q, n_q * sizeof(float));
@@ -326,9 +327,9 @@ static void narrow(struct tw_run *r)
 
 static trawl_status attention_half(struct tw_run *r, size_t layer)
 {
-    struct tw_device      *d = r->d;
+    struct tw_device *d      = r->d;
     const struct tw_layer *l = &d->model->layers[layer];
-    size_t heads = tw_range_size(d->shard.q_heads) * d->model->config.head_dim;
+    size_t heads             = tw_range_size(d->shard.q_heads) * d->model->config.head_dim;
 
     struct norm_stage s = {
         .has_sum    = layer > 0,
@@ -355,8 +356,8 @@ static trawl_status attention_half(struct tw_run *r, size_t layer)
     }
     tw_run_attend(r, layer);
     if (r->thread == 0) {
-        set_rows(r, TW_MATMUL_O, &l->o, d->packed_in, d->shard.q_heads.begin * d->model->config.head_dim, heads,
-                 d->leaf_end[0], tw_run_capture(r, TW_SITE_ATTN_OUT, layer) != NULL);
+        set_rows(r, TW_MATMUL_O, &l->o, d->packed_in, d->shard.q_heads.begin * d->model->config.head_dim,
+                 heads, d->leaf_end[0], tw_run_capture(r, TW_SITE_ATTN_OUT, layer) != NULL);
     }
     meet(r);
     tw_run_keep_z(r, layer);
@@ -368,9 +369,9 @@ static trawl_status attention_half(struct tw_run *r, size_t layer)
 
 static trawl_status mlp_half(struct tw_run *r, size_t layer)
 {
-    struct tw_device      *d     = r->d;
-    const struct tw_layer *l     = &d->model->layers[layer];
-    bool                   apart = middle_captured(r, layer);
+    struct tw_device *d      = r->d;
+    const struct tw_layer *l = &d->model->layers[layer];
+    bool apart               = middle_captured(r, layer);
 
     struct norm_stage s = {
         .has_sum   = true,
@@ -401,11 +402,11 @@ static trawl_status mlp_half(struct tw_run *r, size_t layer)
 /* Complete the residual rows, then the final norm of the rows that someone wants. */
 static void finish_rows(const struct tw_run *r)
 {
-    struct tw_device *d      = r->d;
-    size_t            hidden = d->model->config.hidden, last = d->model->config.n_layers - 1, begin, end;
+    struct tw_device *d = r->d;
+    size_t hidden = d->model->config.hidden, last = d->model->config.n_layers - 1, begin, end;
     const struct tw_capture *post = tw_run_capture(r, TW_SITE_RESID_POST, last);
     const struct tw_capture *norm = tw_run_capture(r, TW_SITE_FINAL_NORM, 0);
-    float                   *row_scratch = (float *)tw_run_scratch(r);
+    float *row_scratch            = (float *)tw_run_scratch(r);
     tw_split(r->n_rows, r->thread, r->n_threads, &begin, &end);
     if (begin < end) {
         finish_sum(r, last, true, begin, end);
@@ -422,11 +423,11 @@ static void finish_rows(const struct tw_run *r)
 
 static void head(struct tw_run *r)
 {
-    struct tw_device     *d      = r->d;
-    const struct tw_step *step   = r->step;
-    size_t                hidden = d->model->config.hidden, tile = d->kernels->tile_rows, begin, end;
-    size_t                n      = step->n_logit_rows;
-    float                *rows   = (float *)tw_run_scratch(r);
+    struct tw_device *d        = r->d;
+    const struct tw_step *step = r->step;
+    size_t hidden = d->model->config.hidden, tile = d->kernels->tile_rows, begin, end;
+    size_t n    = step->n_logit_rows;
+    float *rows = (float *)tw_run_scratch(r);
     tw_split(tw_row_blocks(n, tile), r->thread, r->n_threads, &begin, &end);
     for (size_t b = begin; b < end; b++) {
         struct tw_row_block block = tw_row_block(n, tile, b);
@@ -440,8 +441,8 @@ static void head(struct tw_run *r)
     r->n_rows = n;
     if (r->thread == 0) {
         struct tw_range vocab = d->shard.vocab;
-        set_columns(r, TW_MATMUL_HEAD, &d->model->head, d->packed_in, vocab.begin / TW_PANEL, tw_range_size(vocab),
-                    step->logits + vocab.begin, d->model->config.vocab);
+        set_columns(r, TW_MATMUL_HEAD, &d->model->head, d->packed_in, vocab.begin / TW_PANEL,
+                    tw_range_size(vocab), step->logits + vocab.begin, d->model->config.vocab);
     }
     meet(r);
     matmul(r, TW_MATMUL_HEAD);

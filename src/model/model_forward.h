@@ -18,13 +18,13 @@ size_t tw_forward_scratch_bytes(const struct tw_kernels *k, const struct tw_mode
 
 /* One thread's view of a running step. */
 struct tw_run {
-    struct tw_device     *d;
+    struct tw_device *d;
     const struct tw_step *step;
-    int                   thread, n_threads;
-    size_t                n_rows; /* of the stage: the step's rows, or its logit rows once narrowed */
-    struct tw_segment    *segments;
-    size_t                n_segments;
-    bool                  narrowed;
+    int thread, n_threads;
+    size_t n_rows; /* of the stage: the step's rows, or its logit rows once narrowed */
+    struct tw_segment *segments;
+    size_t n_segments;
+    bool narrowed;
 };
 
 static inline size_t tw_run_norm_bytes(const struct tw_kernels *k, const struct tw_model_config *c)
@@ -38,7 +38,8 @@ static inline uint8_t *tw_run_scratch(const struct tw_run *r)
 }
 
 /* The capture of a site in this step, NULL when nobody asked. */
-static inline const struct tw_capture *tw_run_capture(const struct tw_run *r, enum tw_site_kind kind, size_t layer)
+static inline const struct tw_capture *tw_run_capture(const struct tw_run *r, enum tw_site_kind kind,
+                                                      size_t layer)
 {
     for (size_t i = 0; i < r->step->n_captures; i++) {
         const struct tw_capture *c = &r->step->captures[i];
@@ -51,7 +52,8 @@ static inline const struct tw_capture *tw_run_capture(const struct tw_run *r, en
 
 /* Copy columns of a row to the capture, if there is one. Values that every device holds are written by the
  * first. */
-static inline void tw_run_keep(const struct tw_capture *c, size_t row, size_t column, const float *from, size_t n)
+static inline void tw_run_keep(const struct tw_capture *c, size_t row, size_t column, const float *from,
+                               size_t n)
 {
     if (c != NULL && n > 0) {
         memcpy(c->rows + row * c->width + column, from, n * sizeof(float));

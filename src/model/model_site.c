@@ -9,7 +9,7 @@
 
 /* Names with their layer written as '#'; the first of a kind is the canonical one. */
 static const struct {
-    const char       *name;
+    const char *name;
     enum tw_site_kind kind;
 } names[] = {
     {"hook_embed", TW_SITE_EMBED},
@@ -61,8 +61,8 @@ void tw_site_name(struct tw_site site, char out[TW_SITE_NAME_BYTES])
             if (mark == NULL) {
                 (void)snprintf(out, TW_SITE_NAME_BYTES, "%s", names[i].name);
             } else {
-                (void)snprintf(out, TW_SITE_NAME_BYTES, "%.*s%zu%s", (int)(mark - names[i].name), names[i].name,
-                               site.layer, mark + 1);
+                (void)snprintf(out, TW_SITE_NAME_BYTES, "%.*s%zu%s", (int)(mark - names[i].name),
+                               names[i].name, site.layer, mark + 1);
             }
             return;
         }
@@ -78,20 +78,15 @@ size_t tw_site_width(struct tw_site site, const struct tw_model_config *c)
     case TW_SITE_RESID_POST:
     case TW_SITE_ATTN_OUT:
     case TW_SITE_MLP_OUT:
-    case TW_SITE_FINAL_NORM:
-        return c->hidden;
+    case TW_SITE_FINAL_NORM: return c->hidden;
     case TW_SITE_Q:
-    case TW_SITE_Z:
-        return c->n_heads * c->head_dim;
+    case TW_SITE_Z: return c->n_heads * c->head_dim;
     case TW_SITE_K:
-    case TW_SITE_V:
-        return c->n_kv_heads * c->head_dim;
+    case TW_SITE_V: return c->n_kv_heads * c->head_dim;
     case TW_SITE_MLP_PRE:
     case TW_SITE_MLP_PRE_LINEAR:
-    case TW_SITE_MLP_POST:
-        return c->intermediate;
-    case TW_SITE_KINDS:
-        break;
+    case TW_SITE_MLP_POST: return c->intermediate;
+    case TW_SITE_KINDS: break;
     }
     return 0;
 }
@@ -110,8 +105,8 @@ static const char *layers_of(const char *s, bool *chosen, size_t n_layers, unsig
         if (!isdigit((unsigned char)*s)) {
             return NULL;
         }
-        char         *end = NULL;
-        unsigned long v   = strtoul(s, &end, 10);
+        char *end       = NULL;
+        unsigned long v = strtoul(s, &end, 10);
         if (v < n_layers) {
             chosen[v] = true;
         } else {
@@ -163,15 +158,16 @@ trawl_status tw_site_parse(const char *pattern, const struct tw_model_config *c,
         if (strncmp(name, pattern, head) != 0) {
             continue;
         }
-        bool          chosen[LAYERS_MAX] = {false};
-        unsigned long beyond             = 0;
-        const char   *rest               = layers_of(pattern + head, chosen, c->n_layers, &beyond);
+        bool chosen[LAYERS_MAX] = {false};
+        unsigned long beyond    = 0;
+        const char *rest        = layers_of(pattern + head, chosen, c->n_layers, &beyond);
         if (rest == NULL || strcmp(rest, mark + 1) != 0) {
             continue;
         }
         if (beyond != 0) {
-            return tw_fail(err, TRAWL_ERR_INVALID, "site \"%s\": layer %lu of a model with %zu layers (0 to %zu)",
-                           pattern, beyond, c->n_layers, c->n_layers - 1);
+            return tw_fail(err, TRAWL_ERR_INVALID,
+                           "site \"%s\": layer %lu of a model with %zu layers (0 to %zu)", pattern, beyond,
+                           c->n_layers, c->n_layers - 1);
         }
         for (size_t l = 0; l < c->n_layers; l++) {
             if (chosen[l]) {
@@ -180,8 +176,9 @@ trawl_status tw_site_parse(const char *pattern, const struct tw_model_config *c,
         }
         return TRAWL_OK;
     }
-    return tw_fail(err, TRAWL_ERR_INVALID,
-                   "\"%s\" is no site; sites are hook_embed, blocks.{i}.hook_resid_pre|mid|post, hook_attn_out, "
-                   "hook_mlp_out, attn.hook_q|k|v|z, mlp.hook_pre|pre_linear|post and ln_final.hook_normalized",
-                   pattern);
+    return tw_fail(
+        err, TRAWL_ERR_INVALID,
+        "\"%s\" is no site; sites are hook_embed, blocks.{i}.hook_resid_pre|mid|post, hook_attn_out, "
+        "hook_mlp_out, attn.hook_q|k|v|z, mlp.hook_pre|pre_linear|post and ln_final.hook_normalized",
+        pattern);
 }

@@ -20,35 +20,35 @@
 /* A linear layer, [n, k] packed. Heads narrower than a multiple of 16 columns are packed one by one, so
  * that a head always begins a panel: `group` columns (a head's, or all n) fill `group_panels` panels. */
 struct tw_linear {
-    const void  *panels;
+    const void *panels;
     const float *bias; /* [panels * 16] in packed column order, or NULL */
     size_t n, k;
     size_t group, group_panels;
 };
 
 struct tw_layer {
-    const float     *input_norm, *post_norm; /* [hidden] */
-    const float     *q_norm, *k_norm;        /* [head_dim] or NULL */
+    const float *input_norm, *post_norm; /* [hidden] */
+    const float *q_norm, *k_norm;        /* [head_dim] or NULL */
     struct tw_linear q, k, v, o, gate, up, down;
 };
 
 struct tw_model {
     struct tw_model_config config;
-    char                  *folder;
-    enum tw_dtype          compute; /* BF16: activations are rounded before every matmul; F32: they are not */
-    enum tw_dtype          weight;  /* element type of the panels: BF16 or F32 */
-    struct tw_layer       *layers;  /* [n_layers] */
-    struct tw_linear       head;
-    const float           *final_norm; /* [hidden] */
-    struct tw_safetensors *files;      /* kept open: embedding rows are read from the mapped checkpoint; or ... */
-    struct tw_mapped_file  packed;     /* ... the packed file, which then holds everything; size 0: none */
-    const uint8_t         *embed;      /* [vocab, hidden], row-major */
-    enum tw_dtype          embed_dtype;
-    void                  *panels;       /* one allocation for all packed matrices; NULL with a packed file */
-    size_t                 panels_bytes; /* of all packed matrices, wherever they are */
-    float                 *vectors;      /* one for all norms and biases; NULL with a packed file */
-    double                *inverse_frequency; /* [head_dim / 2] */
-    uint64_t               fingerprint; /* of every weight */
+    char *folder;
+    enum tw_dtype compute;   /* BF16: activations are rounded before every matmul; F32: they are not */
+    enum tw_dtype weight;    /* element type of the panels: BF16 or F32 */
+    struct tw_layer *layers; /* [n_layers] */
+    struct tw_linear head;
+    const float *final_norm;      /* [hidden] */
+    struct tw_safetensors *files; /* kept open: embedding rows are read from the mapped checkpoint; or ... */
+    struct tw_mapped_file packed; /* ... the packed file, which then holds everything; size 0: none */
+    const uint8_t *embed;         /* [vocab, hidden], row-major */
+    enum tw_dtype embed_dtype;
+    void *panels;              /* one allocation for all packed matrices; NULL with a packed file */
+    size_t panels_bytes;       /* of all packed matrices, wherever they are */
+    float *vectors;            /* one for all norms and biases; NULL with a packed file */
+    double *inverse_frequency; /* [head_dim / 2] */
+    uint64_t fingerprint;      /* of every weight */
 };
 
 /* Map the folder's packed file where there is one, else read and pack the checkpoint with `n_threads` threads.
@@ -56,7 +56,7 @@ struct tw_model {
  * that are not finite are reported once per tensor to `log` as a warning. */
 trawl_status tw_model_load(struct tw_model **out, const char *folder, enum tw_dtype compute, int n_threads,
                            const struct tw_log *log, struct trawl_error *err);
-void         tw_model_free(struct tw_model *model);
+void tw_model_free(struct tw_model *model);
 
 /* Row `token` of the embedding as f32 into x[hidden]; rounded to bf16 where compute is BF16. */
 void tw_model_embed(const struct tw_model *model, const struct tw_kernels *k, int32_t token, float *x);

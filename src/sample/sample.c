@@ -11,9 +11,9 @@
 
 /* A token that may be drawn. */
 struct tw_candidate {
-    float   logit;
+    float logit;
     int32_t token;
-    double  weight; /* exp(logit), the highest logit being 0 */
+    double weight; /* exp(logit), the highest logit being 0 */
 };
 
 void tw_sample_params_init(struct tw_sample_params *p)
@@ -71,7 +71,7 @@ void tw_sampler_release(struct tw_sampler *s)
 
 /* log of the softmax denominator relative to the highest logit, and the moments for the entropy. */
 struct row_sums {
-    float  max;
+    float max;
     size_t argmax;
     double sums[3];
 };
@@ -115,11 +115,11 @@ static void penalise(struct tw_sampler *s, double penalty, const int32_t *histor
     float p = (float)penalty;
     memset(s->seen, 0, s->n_vocab / 8 + 1);
     for (size_t i = 0; i < n; i++) {
-        size_t  id  = (size_t)history[i];
+        size_t id   = (size_t)history[i];
         uint8_t bit = (uint8_t)(1u << (id % 8));
         if (id < s->n_vocab && (s->seen[id / 8] & bit) == 0) {
             s->seen[id / 8] |= bit;
-            float x   = s->row[id];
+            float x    = s->row[id];
             s->row[id] = x > 0 ? x / p : x * p;
         }
     }
@@ -151,11 +151,12 @@ static size_t collect(struct tw_sampler *s, float depth)
 
 /* How many of the n sorted candidates the filters keep, at least one; 0 when tokens that were not collected
  * (of weight `outside`, none when all were) could still matter. */
-static size_t filter(const struct tw_sampler *s, const struct tw_sample_params *p, size_t n, bool all, double outside)
+static size_t filter(const struct tw_sampler *s, const struct tw_sample_params *p, size_t n, bool all,
+                     double outside)
 {
-    const struct tw_candidate *c     = s->candidates;
-    size_t                     n_top = n;
-    double                     total = outside;
+    const struct tw_candidate *c = s->candidates;
+    size_t n_top                 = n;
+    double total                 = outside;
     if (p->top_k > 0) {
         if ((size_t)p->top_k < n) {
             n_top = (size_t)p->top_k;
@@ -194,7 +195,7 @@ static size_t filter(const struct tw_sampler *s, const struct tw_sample_params *
 static size_t keep_set(struct tw_sampler *s, const struct tw_sample_params *p, double z)
 {
     for (float depth = 12;; depth *= 4) {
-        bool   all    = depth > 200; /* exp(-200) is 0 in f32 */
+        bool all      = depth > 200; /* exp(-200) is 0 in f32 */
         size_t n      = collect(s, all ? INFINITY : depth);
         double inside = 0;
         for (size_t i = 0; i < n; i++) {
@@ -260,7 +261,7 @@ static int32_t draw(struct tw_sampler *s, const struct tw_sample_params *p, size
 struct tw_sampled tw_sample(struct tw_sampler *s, const float *logits, const struct tw_sample_params *p,
                             const int32_t *history, size_t n_history, size_t position)
 {
-    struct row_sums   raw = sum_row(s->kernels, logits, s->n_vocab);
+    struct row_sums raw   = sum_row(s->kernels, logits, s->n_vocab);
     struct tw_sampled out = {.token = (int32_t)raw.argmax};
     set_entropy(&raw, &out);
     bool penalty = p->repetition_penalty < 1 || p->repetition_penalty > 1;
@@ -269,7 +270,7 @@ struct tw_sampled tw_sample(struct tw_sampler *s, const float *logits, const str
         if (penalty) {
             penalise(s, p->repetition_penalty, history, n_history);
         }
-        float  max;
+        float max;
         size_t index;
         s->kernels->argmax(s->row, s->n_vocab, &max, &index);
         out.token = (int32_t)index;
@@ -278,7 +279,9 @@ struct tw_sampled tw_sample(struct tw_sampler *s, const float *logits, const str
             float t = (float)p->temperature;
             for (size_t i = 0; i < s->n_vocab; i++) {
                 float d   = s->row[i] - max; /* the difference first: a tiny t must not overflow */
-                s->row[i] = d >= 0 ? 0.0F : d < 0 ? d / t : -INFINITY; /* 0 whatever t is; NaN is never drawn */
+                s->row[i] = d >= 0  ? 0.0F
+                            : d < 0 ? d / t
+                                    : -INFINITY; /* 0 whatever t is; NaN is never drawn */
             }
             out.token = draw(s, p, position);
         }

@@ -12,11 +12,11 @@
 #include "kernels/kernels.h"
 
 struct tw_sample_params {
-    double   temperature;        /* 0: greedy, the highest logit, lowest id on ties; else > 0 */
-    int64_t  top_k;              /* keep the k highest (and their ties); 0: all */
-    double   top_p;              /* (0, 1]: smallest set whose probability reaches p; 1: all */
-    double   min_p;              /* [0, 1]: at least min_p times the highest probability; 0: all */
-    double   repetition_penalty; /* > 0; 1: none. Every id of prompt and answer, once */
+    double temperature;        /* 0: greedy, the highest logit, lowest id on ties; else > 0 */
+    int64_t top_k;             /* keep the k highest (and their ties); 0: all */
+    double top_p;              /* (0, 1]: smallest set whose probability reaches p; 1: all */
+    double min_p;              /* [0, 1]: at least min_p times the highest probability; 0: all */
+    double repetition_penalty; /* > 0; 1: none. Every id of prompt and answer, once */
     uint64_t seed;
 };
 
@@ -27,20 +27,20 @@ trawl_status tw_sample_params_check(const struct tw_sample_params *p, struct tra
 /* Working memory for rows of n_vocab logits; one per thread. */
 struct tw_sampler {
     const struct tw_kernels *kernels;
-    size_t                   n_vocab;
-    float                   *row;        /* [n_vocab] processed logits */
-    struct tw_candidate     *candidates; /* [n_vocab] */
-    uint8_t                 *seen;       /* [n_vocab / 8 + 1] */
+    size_t n_vocab;
+    float *row;                      /* [n_vocab] processed logits */
+    struct tw_candidate *candidates; /* [n_vocab] */
+    uint8_t *seen;                   /* [n_vocab / 8 + 1] */
 };
 
 trawl_status tw_sampler_init(struct tw_sampler *s, const struct tw_kernels *kernels, size_t n_vocab,
                              struct trawl_error *err);
-void         tw_sampler_release(struct tw_sampler *s);
+void tw_sampler_release(struct tw_sampler *s);
 
 struct tw_sampled {
     int32_t token;
-    float   logprob; /* of the token under softmax(logits), before any processor */
-    float   entropy, varentropy; /* of softmax(logits), in nats and nats^2 */
+    float logprob;             /* of the token under softmax(logits), before any processor */
+    float entropy, varentropy; /* of softmax(logits), in nats and nats^2 */
 };
 
 /* `logits` [n_vocab] are read only. `history` [n_history]: the sequence so far, for the repetition penalty.

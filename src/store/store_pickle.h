@@ -24,8 +24,8 @@ struct tw_pickle_entry {
     const uint8_t *rows; /* float32, [n_rows, width], not aligned */
 };
 
-/* Begin with a reader whose `at` is 0. *more is false at the end of the list. TRAWL_ERR_FORMAT: not such a pickle, or
- * damaged. */
+/* Begin with a reader whose `at` is 0. *more is false at the end of the list. TRAWL_ERR_FORMAT: not such a
+ * pickle, or damaged. */
 trawl_status tw_pickle_next(struct tw_pickle_reader *r, struct tw_pickle_entry *entry, bool *more,
                             struct trawl_error *err);
 

@@ -123,8 +123,8 @@ static trawl_status read_settings(struct tw_reader *r, struct trawl_error *err)
 
 /* ---- the manifest ---- */
 
-/* Records of a chunk come site by site, in the order of the sites; which those are is known only afterwards, so
- * a chunk has files as they come. */
+/* Records of a chunk come site by site, in the order of the sites; which those are is known only afterwards,
+ * so a chunk has files as they come. */
 static trawl_status add_record(void *user, uint64_t group, const struct tw_manifest_record *m,
                                struct trawl_error *err)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a rank does in the tests of collectives, whatever the transport: run by every rank of a group. cmocka's
- * asserts belong to the main thread, so ranks count what is wrong. */
+/* What a rank does in the tests of collectives, whatever the transport: run by every rank of a group.
+ * cmocka's asserts belong to the main thread, so ranks count what is wrong. */
 #ifndef TW_TESTS_COMM_RANKS_H
 #define TW_TESTS_COMM_RANKS_H
 

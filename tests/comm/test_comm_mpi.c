@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Collectives between processes, alone and with two ranks in each: run under mpirun by check_comm_mpirun.sh. With the
- * argument "die" rank 1 kills itself, with "stop" it stops answering, with "fail" it gives up. */
+/* Collectives between processes, alone and with two ranks in each: run under mpirun by check_comm_mpirun.sh.
+ * With the argument "die" rank 1 kills itself, with "stop" it stops answering, with "fail" it gives up. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,11 +8,11 @@ enum { PROMPTS = 8, LONGEST = 150, NEW_TOKENS = 10, SITES = 48 };
 
 struct draw {
     struct tiny_model model;
-    struct tw_mesh    mesh;
-    int               threads, tree_leaves;
-    size_t            batch, chunk;
-    const char       *isa;
-    bool              bf16, backwards, sites;
+    struct tw_mesh mesh;
+    int threads, tree_leaves;
+    size_t batch, chunk;
+    const char *isa;
+    bool bf16, backwards, sites;
 };
 
 static uint32_t pick(struct tw_philox_stream *s, uint32_t lo, uint32_t hi)
@@ -22,12 +22,12 @@ static uint32_t pick(struct tw_philox_stream *s, uint32_t lo, uint32_t hi)
 
 static struct draw draw_one(struct tw_philox_stream *s)
 {
-    static const char *const types[]  = {"qwen2", "llama", "qwen3"};
-    static const char *const isas[]   = {"scalar", "avx2", "avx512", NULL};
-    static const size_t      dims[]   = {4, 8, 16, 24, 32};
-    static const int         leaves[] = {8, 8, 16, 32};
-    struct draw              d = {0};
-    size_t                   kv = pick(s, 1, 3), group = pick(s, 1, 5);
+    static const char *const types[] = {"qwen2", "llama", "qwen3"};
+    static const char *const isas[]  = {"scalar", "avx2", "avx512", NULL};
+    static const size_t dims[]       = {4, 8, 16, 24, 32};
+    static const int leaves[]        = {8, 8, 16, 32};
+    struct draw d                    = {0};
+    size_t kv = pick(s, 1, 3), group = pick(s, 1, 5);
     d.model = (struct tiny_model){
         .type         = types[pick(s, 0, 2)],
         .hidden       = 8 * pick(s, 2, 12),
@@ -42,7 +42,7 @@ static struct draw draw_one(struct tw_philox_stream *s)
         .dtype        = pick(s, 0, 3) == 0 ? TW_DTYPE_F32 : TW_DTYPE_BF16,
         .seed         = tw_philox_next(s),
     };
-    int most = 1;
+    int most      = 1;
     d.tree_leaves = leaves[pick(s, 0, 3)];
     while (most * 2 <= d.tree_leaves && (size_t)most * 2 <= d.model.n_heads) {
         most *= 2;
@@ -64,12 +64,13 @@ static struct draw draw_one(struct tw_philox_stream *s)
 
 static void print(const struct draw *d, int index)
 {
-    print_message("draw %d: %s hidden %zu intermediate %zu layers %zu heads %zu/%zu x %zu vocab %zu, mesh %dx%d, "
-                  "threads %d, leaves %d, batch %zu, chunk %zu, isa %s, %s%s%s\n",
-                  index, d->model.type, d->model.hidden, d->model.intermediate, d->model.n_layers, d->model.n_heads,
-                  d->model.n_kv_heads, d->model.head_dim, d->model.vocab, d->mesh.data, d->mesh.model, d->threads,
-                  d->tree_leaves, d->batch, d->chunk, d->isa == NULL ? "auto" : d->isa, d->bf16 ? "bf16" : "f32",
-                  d->backwards ? ", backwards" : "", d->sites ? ", sites" : "");
+    print_message(
+        "draw %d: %s hidden %zu intermediate %zu layers %zu heads %zu/%zu x %zu vocab %zu, mesh %dx%d, "
+        "threads %d, leaves %d, batch %zu, chunk %zu, isa %s, %s%s%s\n",
+        index, d->model.type, d->model.hidden, d->model.intermediate, d->model.n_layers, d->model.n_heads,
+        d->model.n_kv_heads, d->model.head_dim, d->model.vocab, d->mesh.data, d->mesh.model, d->threads,
+        d->tree_leaves, d->batch, d->chunk, d->isa == NULL ? "auto" : d->isa, d->bf16 ? "bf16" : "f32",
+        d->backwards ? ", backwards" : "", d->sites ? ", sites" : "");
 }
 
 static size_t all_sites(const struct tw_model_config *c, struct tw_site *sites)
@@ -88,8 +89,8 @@ static size_t all_sites(const struct tw_model_config *c, struct tw_site *sites)
                                         "blocks.*.mlp.hook_pre_linear",
                                         "blocks.*.mlp.hook_post",
                                         "ln_final.hook_normalized"};
-    struct trawl_error       err;
-    size_t                   n = 0;
+    struct trawl_error err;
+    size_t n = 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         assert_ok(tw_site_parse(names[i], c, sites, SITES, &n, &err));
     }
@@ -98,9 +99,9 @@ static size_t all_sites(const struct tw_model_config *c, struct tw_site *sites)
 
 static struct tw_engine *open_engine(const char *dir, const struct draw *d, bool plain)
 {
-    struct trawl_error      err;
+    struct trawl_error err;
     struct tw_engine_config c;
-    struct tw_engine       *engine = NULL;
+    struct tw_engine *engine = NULL;
     tw_engine_config_init(&c);
     c.model_path  = dir;
     c.compute     = d->bf16 ? TW_DTYPE_BF16 : TW_DTYPE_F32;
@@ -143,11 +144,11 @@ static bool has_isa(const char *isa)
 
 static void check_draw(const char *dir, const struct draw *d, struct tw_philox_stream *s)
 {
-    int32_t            prompts[PROMPTS][LONGEST];
-    size_t             lengths[PROMPTS], n_sites = 0;
-    struct tw_site     sites[SITES];
+    int32_t prompts[PROMPTS][LONGEST];
+    size_t lengths[PROMPTS], n_sites = 0;
+    struct tw_site sites[SITES];
     struct trawl_error err;
-    struct harness     a, b;
+    struct harness a, b;
     tiny_model_write(dir, &d->model);
     for (size_t i = 0; i < PROMPTS; i++) {
         lengths[i] = pick(s, 1, i < 5 ? 20 : LONGEST);

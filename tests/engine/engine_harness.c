@@ -32,8 +32,8 @@ struct tw_request *harness_add(struct harness *h, const int32_t *prompt, size_t 
 
 static enum tw_pull pull(void *user, bool wait, struct tw_request *out)
 {
-    struct harness *h      = user;
-    enum tw_pull    answer = TW_PULL_END;
+    struct harness *h   = user;
+    enum tw_pull answer = TW_PULL_END;
     (void)wait;
     (void)pthread_mutex_lock(&h->lock);
     if (h->next < h->n_requests) {
@@ -57,7 +57,7 @@ static void *grown(void *p, size_t bytes)
 static trawl_status rows(void *user, uint64_t id, size_t site, size_t position, const float *from, size_t n,
                          size_t width, struct trawl_error *err)
 {
-    struct harness        *h = user;
+    struct harness *h        = user;
     struct harness_answer *a = &h->answers[id];
     (void)pthread_mutex_lock(&h->lock);
     size_t call = ++h->n_rows_calls;
@@ -88,8 +88,8 @@ static trawl_status logits(void *user, uint64_t id, size_t position, const float
 
 static bool token(void *user, uint64_t id, int32_t got, float logprob)
 {
-    struct harness *h    = user;
-    bool            more = true;
+    struct harness *h = user;
+    bool more         = true;
     (void)got;
     (void)logprob;
     (void)pthread_mutex_lock(&h->lock);
@@ -103,7 +103,7 @@ static bool token(void *user, uint64_t id, int32_t got, float logprob)
 
 static trawl_status finished(void *user, const struct tw_result *r, struct trawl_error *err)
 {
-    struct harness        *h = user;
+    struct harness *h        = user;
     struct harness_answer *a = &h->answers[r->id];
     (void)pthread_mutex_lock(&h->lock);
     size_t call = ++h->n_finished;
@@ -133,19 +133,20 @@ static void stop(void *user)
     (void)pthread_mutex_unlock(&h->lock);
 }
 
-trawl_status harness_run(struct harness *h, struct tw_engine *engine, const struct tw_site *sites, size_t n_sites,
-                         struct trawl_error *err)
+trawl_status harness_run(struct harness *h, struct tw_engine *engine, const struct tw_site *sites,
+                         size_t n_sites, struct trawl_error *err)
 {
-    struct tw_work w = {.user = h, .pull = pull, .rows = rows, .logits = logits, .finished = finished, .stop = stop};
-    w.token          = token;
-    h->next          = 0;
+    struct tw_work w = {
+        .user = h, .pull = pull, .rows = rows, .logits = logits, .finished = finished, .stop = stop};
+    w.token       = token;
+    h->next       = 0;
     h->n_finished = h->n_rows_calls = 0;
     memset(h->n_tokens, 0, sizeof h->n_tokens);
     for (size_t i = 0; i < HARNESS_REQUESTS; i++) { /* a harness may run again */
         struct harness_answer *a = &h->answers[i];
         a->finished              = 0;
         a->n_tokens              = 0;
-        a->error[0]               = '\0';
+        a->error[0]              = '\0';
         memset(a->n_rows, 0, sizeof a->n_rows);
     }
     return tw_engine_run(engine, &w, sites, n_sites, err);
@@ -158,8 +159,8 @@ static void assert_floats(const float *a, const float *b, size_t n, const char *
         while (memcmp(&a[i], &b[i], sizeof *a) == 0) {
             i++;
         }
-        fail_msg("request %zu, %s: element %zu of %zu is %.9g in one run and %.9g in the other", request, what, i, n,
-                 (double)a[i], (double)b[i]);
+        fail_msg("request %zu, %s: element %zu of %zu is %.9g in one run and %.9g in the other", request,
+                 what, i, n, (double)a[i], (double)b[i]);
     }
 }
 

@@ -10,40 +10,41 @@
 enum { HARNESS_REQUESTS = 16, HARNESS_TOKENS = 96, HARNESS_SITES = 64 };
 
 struct harness_answer {
-    int            finished; /* how often a result was delivered */
+    int finished; /* how often a result was delivered */
     enum tw_finish finish;
-    size_t         n_tokens;
-    int32_t        tokens[HARNESS_TOKENS];
-    float          logprobs[HARNESS_TOKENS], entropies[HARNESS_TOKENS];
-    char           error[TRAWL_ERROR_MESSAGE_BYTES];
-    float         *rows[HARNESS_SITES]; /* [n_rows, width] */
-    size_t         n_rows[HARNESS_SITES];
-    float         *logits; /* [n_prompt, vocab] */
-    float         *prompt_logprobs;
+    size_t n_tokens;
+    int32_t tokens[HARNESS_TOKENS];
+    float logprobs[HARNESS_TOKENS], entropies[HARNESS_TOKENS];
+    char error[TRAWL_ERROR_MESSAGE_BYTES];
+    float *rows[HARNESS_SITES]; /* [n_rows, width] */
+    size_t n_rows[HARNESS_SITES];
+    float *logits; /* [n_prompt, vocab] */
+    float *prompt_logprobs;
 };
 
 struct harness {
-    struct tw_request     requests[HARNESS_REQUESTS];
+    struct tw_request requests[HARNESS_REQUESTS];
     struct harness_answer answers[HARNESS_REQUESTS];
-    size_t                n_requests, next;
-    bool                  backwards; /* hand out the last request first */
-    size_t                fail_rows_at; /* fail the n-th rows callback; 0: never */
-    size_t                n_rows_calls;
-    size_t                fail_finished_at; /* fail the n-th finished callback; 0: never */
-    size_t                n_finished;
-    bool (*on_token)(void *user, uint64_t id, size_t n); /* called with the lock held after the n-th token of a
+    size_t n_requests, next;
+    bool backwards;      /* hand out the last request first */
+    size_t fail_rows_at; /* fail the n-th rows callback; 0: never */
+    size_t n_rows_calls;
+    size_t fail_finished_at; /* fail the n-th finished callback; 0: never */
+    size_t n_finished;
+    bool (*on_token)(void *user, uint64_t id,
+                     size_t n); /* called with the lock held after the n-th token of a
                                                             request; false ends its answer. May be NULL */
-    void                 *on_token_user;
-    size_t                n_tokens[HARNESS_REQUESTS]; /* seen by on_token */
-    pthread_mutex_t       lock;
+    void *on_token_user;
+    size_t n_tokens[HARNESS_REQUESTS]; /* seen by on_token */
+    pthread_mutex_t lock;
 };
 
 void harness_init(struct harness *h);
 void harness_free(struct harness *h);
 /* The prompt is borrowed. */
 struct tw_request *harness_add(struct harness *h, const int32_t *prompt, size_t n, size_t max_tokens);
-trawl_status       harness_run(struct harness *h, struct tw_engine *engine, const struct tw_site *sites, size_t n_sites,
-                               struct trawl_error *err);
+trawl_status harness_run(struct harness *h, struct tw_engine *engine, const struct tw_site *sites,
+                         size_t n_sites, struct trawl_error *err);
 /* Fail the running test unless both hold the same bytes. */
 void harness_assert_equal(const struct harness *a, const struct harness *b, const struct tw_engine *engine,
                           const struct tw_site *sites, size_t n_sites);

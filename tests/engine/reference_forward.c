@@ -12,8 +12,8 @@
 struct weights {
     struct tw_safetensors *files;
     struct tw_model_config c;
-    bool                   bf16;
-    int                    leaves;
+    bool bf16;
+    int leaves;
 };
 
 static float *zeros(size_t n)
@@ -74,7 +74,7 @@ static float chain(const float *x, const float *w, size_t begin, size_t end)
 static float leaf(const struct weights *m, const float *x, const float *w, size_t begin, size_t end)
 {
     size_t step = m->bf16 ? end - begin : tw_chain_inputs(end - begin);
-    float  sum  = 0;
+    float sum   = 0;
     for (size_t k = begin; k < end; k += step) {
         float c = chain(x, w, k, k + step < end ? k + step : end);
         sum     = k == begin ? c : sum + c;
@@ -83,8 +83,8 @@ static float leaf(const struct weights *m, const float *x, const float *w, size_
 }
 
 /* Halve `units` units of `size` inputs until there are `leaves` parts; false where a part is empty. */
-static bool tree(const struct weights *m, const float *x, const float *w, size_t first, size_t units, size_t size,
-                 size_t k, int leaves, float *sum)
+static bool tree(const struct weights *m, const float *x, const float *w, size_t first, size_t units,
+                 size_t size, size_t k, int leaves, float *sum)
 {
     if (units == 0) {
         return false;
@@ -94,8 +94,8 @@ static bool tree(const struct weights *m, const float *x, const float *w, size_t
         *sum       = leaf(m, x, w, first * size, end < k ? end : k);
         return true;
     }
-    float  right = 0;
-    size_t left  = (units + 1) / 2;
+    float right = 0;
+    size_t left = (units + 1) / 2;
     (void)tree(m, x, w, first, left, size, k, leaves / 2, sum);
     if (tree(m, x, w, first + left, units - left, size, k, leaves / 2, &right)) {
         *sum = *sum + right;
@@ -130,7 +130,7 @@ static void rmsnorm(float *y, const float *x, const float *w, size_t n, double e
         s[i % 8] += (double)x[i] * (double)x[i];
     }
     double sum = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-    float  r   = (float)(1.0 / sqrt(sum / (double)n + eps));
+    float r    = (float)(1.0 / sqrt(sum / (double)n + eps));
     for (size_t i = 0; i < n; i++) {
         y[i] = (x[i] * r) * w[i];
     }
@@ -193,12 +193,12 @@ static void block(struct partial *out, const float *q, const float *keys, const 
 }
 
 /* One query head at `position` over keys and values 0 .. position ([.][stride]). */
-static void attend(float *z, const float *q, const float *keys, const float *values, size_t stride, size_t position,
-                   size_t dim, bool bf16)
+static void attend(float *z, const float *q, const float *keys, const float *values, size_t stride,
+                   size_t position, size_t dim, bool bf16)
 {
-    float          scale = (float)(1.0 / sqrt((double)dim));
+    float scale          = (float)(1.0 / sqrt((double)dim));
     struct partial total = {0, 0, zeros(dim)}, span = {0, 0, zeros(dim)}, one = {0, 0, zeros(dim)};
-    float         *r     = zeros(dim);
+    float *r = zeros(dim);
     for (size_t d = 0; d < dim; d++) {
         r[d] = bf16 ? round_bf16(q[d]) : q[d];
     }
@@ -234,7 +234,7 @@ static void rotate(float *x, const float *cos, const float *sin, size_t dim)
 static void rotate_heads(const struct weights *m, float *x, size_t heads, const float *norm, size_t position)
 {
     double inverse[TW_MAX_HEAD_DIM / 2];
-    float  cos[TW_MAX_HEAD_DIM / 2], sin[TW_MAX_HEAD_DIM / 2];
+    float cos[TW_MAX_HEAD_DIM / 2], sin[TW_MAX_HEAD_DIM / 2];
     size_t dim = m->c.head_dim;
     tw_model_config_rope(&m->c, inverse);
     tw_rope_angles(inverse, dim / 2, position, cos, sin);
@@ -251,15 +251,15 @@ static void attention(const struct weights *m, size_t layer, float *x, size_t n)
     const struct tw_model_config *c = &m->c;
     size_t q_width = c->n_heads * c->head_dim, kv_width = c->n_kv_heads * c->head_dim;
     float *norm = layer_tensor(m, layer, "input_layernorm.weight", false);
-    float *wq = layer_tensor(m, layer, "self_attn.q_proj.weight", true);
-    float *wk = layer_tensor(m, layer, "self_attn.k_proj.weight", true);
-    float *wv = layer_tensor(m, layer, "self_attn.v_proj.weight", true);
-    float *wo = layer_tensor(m, layer, "self_attn.o_proj.weight", true);
-    float *bq = layer_tensor(m, layer, "self_attn.q_proj.bias", false);
-    float *bk = layer_tensor(m, layer, "self_attn.k_proj.bias", false);
-    float *bv = layer_tensor(m, layer, "self_attn.v_proj.bias", false);
-    float *nq = layer_tensor(m, layer, "self_attn.q_norm.weight", false);
-    float *nk = layer_tensor(m, layer, "self_attn.k_norm.weight", false);
+    float *wq   = layer_tensor(m, layer, "self_attn.q_proj.weight", true);
+    float *wk   = layer_tensor(m, layer, "self_attn.k_proj.weight", true);
+    float *wv   = layer_tensor(m, layer, "self_attn.v_proj.weight", true);
+    float *wo   = layer_tensor(m, layer, "self_attn.o_proj.weight", true);
+    float *bq   = layer_tensor(m, layer, "self_attn.q_proj.bias", false);
+    float *bk   = layer_tensor(m, layer, "self_attn.k_proj.bias", false);
+    float *bv   = layer_tensor(m, layer, "self_attn.v_proj.bias", false);
+    float *nq   = layer_tensor(m, layer, "self_attn.q_norm.weight", false);
+    float *nk   = layer_tensor(m, layer, "self_attn.k_norm.weight", false);
     float *h = zeros(c->hidden), *q = zeros(q_width), *z = zeros(q_width), *sum = zeros(c->hidden);
     float *keys = zeros(n * kv_width), *values = zeros(n * kv_width);
     for (size_t i = 0; i < n; i++) {
@@ -275,8 +275,8 @@ static void attention(const struct weights *m, size_t layer, float *x, size_t n)
         }
         for (size_t head = 0; head < c->n_heads; head++) {
             size_t kv = head / (c->n_heads / c->n_kv_heads) * c->head_dim;
-            attend(z + head * c->head_dim, q + head * c->head_dim, keys + kv, values + kv, kv_width, i, c->head_dim,
-                   m->bf16);
+            attend(z + head * c->head_dim, q + head * c->head_dim, keys + kv, values + kv, kv_width, i,
+                   c->head_dim, m->bf16);
         }
         linear(m, sum, z, wo, NULL, c->hidden, q_width, c->head_dim);
         for (size_t j = 0; j < c->hidden; j++) {
@@ -292,11 +292,12 @@ static void attention(const struct weights *m, size_t layer, float *x, size_t n)
 static void mlp(const struct weights *m, size_t layer, float *x, size_t n)
 {
     const struct tw_model_config *c = &m->c;
-    float *norm = layer_tensor(m, layer, "post_attention_layernorm.weight", false);
-    float *wg = layer_tensor(m, layer, "mlp.gate_proj.weight", true);
-    float *wu = layer_tensor(m, layer, "mlp.up_proj.weight", true);
-    float *wd = layer_tensor(m, layer, "mlp.down_proj.weight", true);
-    float *h = zeros(c->hidden), *gate = zeros(c->intermediate), *up = zeros(c->intermediate), *sum = zeros(c->hidden);
+    float *norm                     = layer_tensor(m, layer, "post_attention_layernorm.weight", false);
+    float *wg                       = layer_tensor(m, layer, "mlp.gate_proj.weight", true);
+    float *wu                       = layer_tensor(m, layer, "mlp.up_proj.weight", true);
+    float *wd                       = layer_tensor(m, layer, "mlp.down_proj.weight", true);
+    float *h = zeros(c->hidden), *gate = zeros(c->intermediate), *up = zeros(c->intermediate),
+          *sum = zeros(c->hidden);
     for (size_t i = 0; i < n; i++) {
         rmsnorm(h, x + i * c->hidden, norm, c->hidden, c->rms_eps);
         linear(m, gate, h, wg, NULL, c->intermediate, c->hidden, 0);
@@ -315,18 +316,20 @@ static void mlp(const struct weights *m, size_t layer, float *x, size_t n)
     }
 }
 
-void reference_forward(struct reference *out, const char *folder, bool bf16, int tree_leaves, const int32_t *tokens,
-                       size_t n)
+void reference_forward(struct reference *out, const char *folder, bool bf16, int tree_leaves,
+                       const int32_t *tokens, size_t n)
 {
     struct trawl_error err;
-    struct weights     m = {.bf16 = bf16, .leaves = tree_leaves};
+    struct weights m = {.bf16 = bf16, .leaves = tree_leaves};
     assert_ok(tw_model_config_read(&m.c, folder, &err));
     assert_ok(tw_safetensors_open(&m.files, folder, &err));
     size_t hidden = m.c.hidden;
-    float *embed = tensor(&m, "model.embed_tokens.weight", true), *norm = tensor(&m, "model.norm.weight", false);
-    float *head = m.c.tied ? tensor(&m, "model.embed_tokens.weight", true) : tensor(&m, "lm_head.weight", true);
+    float *embed  = tensor(&m, "model.embed_tokens.weight", true),
+          *norm   = tensor(&m, "model.norm.weight", false);
+    float *head =
+        m.c.tied ? tensor(&m, "model.embed_tokens.weight", true) : tensor(&m, "lm_head.weight", true);
     float *x = zeros(n * hidden), *h = zeros(hidden);
-    *out     = (struct reference){.n = n, .hidden = hidden, .vocab = m.c.vocab, .n_layers = m.c.n_layers};
+    *out        = (struct reference){.n = n, .hidden = hidden, .vocab = m.c.vocab, .n_layers = m.c.n_layers};
     out->resid  = zeros(m.c.n_layers * n * hidden);
     out->logits = zeros(n * m.c.vocab);
     for (size_t i = 0; i < n; i++) {

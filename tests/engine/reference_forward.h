@@ -10,14 +10,14 @@
 
 struct reference {
     size_t n, hidden, vocab, n_layers; /* n: tokens */
-    float *resid;  /* [n_layers][n][hidden]: output of every block */
-    float *logits; /* [n][vocab] */
+    float *resid;                      /* [n_layers][n][hidden]: output of every block */
+    float *logits;                     /* [n][vocab] */
 };
 
 /* Weights come from the checkpoint in `folder`; bf16: --dtype and --kv_dtype bfloat16, else float32. Fails the
  * running test on any error. */
-void reference_forward(struct reference *out, const char *folder, bool bf16, int tree_leaves, const int32_t *tokens,
-                       size_t n);
+void reference_forward(struct reference *out, const char *folder, bool bf16, int tree_leaves,
+                       const int32_t *tokens, size_t n);
 void reference_free(struct reference *r);
 
 #endif /* TRAWL_TESTS_ENGINE_REFERENCE_FORWARD_H */

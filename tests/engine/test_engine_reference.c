@@ -16,14 +16,14 @@ enum { N_PROMPT = 70, SITES = 8 };
 
 static void check(const char *dir, bool bf16, struct tw_mesh mesh, int threads, size_t chunk)
 {
-    struct trawl_error      err;
+    struct trawl_error err;
     struct tw_engine_config c;
-    struct tw_engine       *engine = NULL;
-    struct tw_site          sites[SITES];
-    size_t                  n_sites = 0;
-    struct harness          h;
-    struct reference        want;
-    int32_t                 prompt[N_PROMPT];
+    struct tw_engine *engine = NULL;
+    struct tw_site sites[SITES];
+    size_t n_sites = 0;
+    struct harness h;
+    struct reference want;
+    int32_t prompt[N_PROMPT];
     tw_engine_config_init(&c);
     c.model_path    = dir;
     c.mesh          = mesh;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The reader of the store's pickles, on any bytes. What is accepted lies inside the input; what is refused says why.
- * Seeds: corpus/acts_pickle, by tests/golden/make_pickles.py. */
+/* The reader of the store's pickles, on any bytes. What is accepted lies inside the input; what is refused
+ * says why. Seeds: corpus/acts_pickle, by tests/golden/make_pickles.py. */
 #include <stddef.h>
 #include <stdint.h>
 

@@ -12,11 +12,11 @@
 #include "support/test.h"
 
 struct tiny_model {
-    const char   *type; /* "qwen2", "llama", "qwen3" */
-    size_t        hidden, intermediate, n_layers, n_heads, n_kv_heads, head_dim, vocab;
-    bool          tied, rope_llama3;
+    const char *type; /* "qwen2", "llama", "qwen3" */
+    size_t hidden, intermediate, n_layers, n_heads, n_kv_heads, head_dim, vocab;
+    bool tied, rope_llama3;
     enum tw_dtype dtype; /* of the weights */
-    uint64_t      seed;
+    uint64_t seed;
 };
 
 static inline struct tiny_model tiny_model_default(void)
@@ -36,9 +36,9 @@ static inline struct tiny_model tiny_model_default(void)
 
 struct tiny_writer {
     struct tw_safetensors_writer *w;
-    struct tw_philox_stream       random;
-    enum tw_dtype                 dtype;
-    bool                          declaring;
+    struct tw_philox_stream random;
+    enum tw_dtype dtype;
+    bool declaring;
 };
 
 /* Sum of four uniforms: near enough to normal, and the same everywhere. */
@@ -51,33 +51,34 @@ static inline double tiny_normal(struct tw_philox_stream *s)
     return x * 1.7;
 }
 
-static inline void tiny_tensor(struct tiny_writer *t, const char *name, size_t rows, size_t columns, double mean,
-                               double scale)
+static inline void tiny_tensor(struct tiny_writer *t, const char *name, size_t rows, size_t columns,
+                               double mean, double scale)
 {
     struct trawl_error err;
-    size_t             shape[2] = {rows, columns};
-    size_t             n        = rows * (columns == 0 ? 1 : columns);
+    size_t shape[2] = {rows, columns};
+    size_t n        = rows * (columns == 0 ? 1 : columns);
     if (t->declaring) {
         assert_ok(tw_safetensors_writer_declare(t->w, name, t->dtype, columns == 0 ? 1 : 2, shape, &err));
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        float    x  = (float)(mean + scale * tiny_normal(&t->random));
-        uint16_t b  = t->dtype == TW_DTYPE_F16 ? tw_f16_from_f32(x) : tw_bf16_from_f32(x);
-        bool     is = t->dtype == TW_DTYPE_F32;
+        float x    = (float)(mean + scale * tiny_normal(&t->random));
+        uint16_t b = t->dtype == TW_DTYPE_F16 ? tw_f16_from_f32(x) : tw_bf16_from_f32(x);
+        bool is    = t->dtype == TW_DTYPE_F32;
         assert_ok(tw_safetensors_writer_write(t->w, is ? (void *)&x : (void *)&b, is ? 4 : 2, &err));
     }
 }
 
 static inline void tiny_layer(struct tiny_writer *t, const struct tiny_model *m, size_t layer)
 {
-    char   name[128];
+    char name[128];
     size_t q = m->n_heads * m->head_dim, kv = m->n_kv_heads * m->head_dim;
-    double e = 0.6 / sqrt((double)m->hidden), z = 0.6 / sqrt((double)q), f = 0.6 / sqrt((double)m->intermediate);
-#define TINY(suffix, rows, columns, mean, scale)                                                             \
-    do {                                                                                                     \
-        (void)snprintf(name, sizeof name, "model.layers.%zu.%s", layer, suffix);                              \
-        tiny_tensor(t, name, rows, columns, mean, scale);                                                     \
+    double e = 0.6 / sqrt((double)m->hidden), z = 0.6 / sqrt((double)q),
+           f = 0.6 / sqrt((double)m->intermediate);
+#define TINY(suffix, rows, columns, mean, scale)                                 \
+    do {                                                                         \
+        (void)snprintf(name, sizeof name, "model.layers.%zu.%s", layer, suffix); \
+        tiny_tensor(t, name, rows, columns, mean, scale);                        \
     } while (0)
     TINY("input_layernorm.weight", m->hidden, 0, 1, 0.15);
     TINY("self_attn.q_proj.weight", q, m->hidden, 0, 2 * e);
@@ -115,24 +116,25 @@ static inline void tiny_tensors(struct tiny_writer *t, const struct tiny_model *
 static inline void tiny_config(const char *dir, const struct tiny_model *m)
 {
     struct trawl_error err;
-    struct tw_str      s;
-    char              *path = NULL;
-    const char        *name = strcmp(m->type, "qwen2") == 0   ? "Qwen2ForCausalLM"
-                              : strcmp(m->type, "qwen3") == 0 ? "Qwen3ForCausalLM"
-                                                              : "LlamaForCausalLM";
+    struct tw_str s;
+    char *path       = NULL;
+    const char *name = strcmp(m->type, "qwen2") == 0   ? "Qwen2ForCausalLM"
+                       : strcmp(m->type, "qwen3") == 0 ? "Qwen3ForCausalLM"
+                                                       : "LlamaForCausalLM";
     tw_str_init(&s, 0);
-    assert_ok(tw_str_printf(&s, &err,
-                            "{\"architectures\": [\"%s\"], \"model_type\": \"%s\", \"vocab_size\": %zu, "
-                            "\"hidden_size\": %zu, \"intermediate_size\": %zu, \"num_hidden_layers\": %zu, "
-                            "\"num_attention_heads\": %zu, \"num_key_value_heads\": %zu, \"head_dim\": %zu, "
-                            "\"max_position_embeddings\": 4096, \"rms_norm_eps\": 1e-6, \"rope_theta\": 10000.0, "
-                            "\"tie_word_embeddings\": %s, \"hidden_act\": \"silu\", \"torch_dtype\": \"bfloat16\"%s}",
-                            name, m->type, m->vocab, m->hidden, m->intermediate, m->n_layers, m->n_heads, m->n_kv_heads,
-                            m->head_dim, m->tied ? "true" : "false",
-                            m->rope_llama3 ? ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, "
-                                             "\"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, "
-                                             "\"original_max_position_embeddings\": 64}"
-                                           : ""));
+    assert_ok(tw_str_printf(
+        &s, &err,
+        "{\"architectures\": [\"%s\"], \"model_type\": \"%s\", \"vocab_size\": %zu, "
+        "\"hidden_size\": %zu, \"intermediate_size\": %zu, \"num_hidden_layers\": %zu, "
+        "\"num_attention_heads\": %zu, \"num_key_value_heads\": %zu, \"head_dim\": %zu, "
+        "\"max_position_embeddings\": 4096, \"rms_norm_eps\": 1e-6, \"rope_theta\": 10000.0, "
+        "\"tie_word_embeddings\": %s, \"hidden_act\": \"silu\", \"torch_dtype\": \"bfloat16\"%s}",
+        name, m->type, m->vocab, m->hidden, m->intermediate, m->n_layers, m->n_heads, m->n_kv_heads,
+        m->head_dim, m->tied ? "true" : "false",
+        m->rope_llama3 ? ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, "
+                         "\"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, "
+                         "\"original_max_position_embeddings\": 64}"
+                       : ""));
     assert_ok(tw_path_join(dir, "config.json", &path, &err));
     assert_ok(tw_file_replace(path, s.data, s.size, &err));
     tw_free(path);
@@ -142,10 +144,10 @@ static inline void tiny_config(const char *dir, const struct tiny_model *m)
 /* Write the folder `dir`, made if absent. */
 static inline void tiny_model_write(const char *dir, const struct tiny_model *m)
 {
-    struct trawl_error    err;
+    struct trawl_error err;
     struct tw_atomic_file file;
-    struct tiny_writer    t    = {.dtype = m->dtype, .declaring = true};
-    char                 *path = NULL;
+    struct tiny_writer t = {.dtype = m->dtype, .declaring = true};
+    char *path           = NULL;
     assert_ok(tw_make_dirs(dir, &err));
     tiny_config(dir, m);
     assert_ok(tw_path_join(dir, "model.safetensors", &path, &err));

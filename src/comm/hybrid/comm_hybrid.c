@@ -127,8 +127,8 @@ static size_t block_size(const size_t *sizes, size_t bytes, int rank)
     return sizes == NULL ? bytes : sizes[rank];
 }
 
-/* The first ranks' part of a gather: `blocks` are this process's; the whole goes to `all` of the first rank of
- * process `to`. */
+/* The first ranks' part of a gather: `blocks` are this process's; the whole goes to `all` of the first rank
+ * of process `to`. */
 static trawl_status gather_outside(struct hybrid *h, int to, const void *blocks, size_t bytes,
                                    const size_t *sizes, void *all, struct trawl_error *err)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Letters of any size between two processes, in order, without anybody waiting: a queue of what is to go out, and
- * whole letters as they come in. One thread at a time uses a mail. */
+/* Letters of any size between two processes, in order, without anybody waiting: a queue of what is to go out,
+ * and whole letters as they come in. One thread at a time uses a mail. */
 #ifndef TW_COMM_MAIL_H
 #define TW_COMM_MAIL_H
 
@@ -38,8 +38,8 @@ void tw_mail_release(struct tw_mail *m); /* zeroed ones too */
 
 /* Queue a letter of `bytes` bytes, memory of tw_alloc which is the mail's from now on, also on failure. */
 trawl_status tw_mail_send(struct tw_mail *m, struct tw_letter *letter, size_t bytes, struct trawl_error *err);
-/* Move everything along. *letter: one that has come, to be freed with tw_free, or NULL. Sets *moved when anything
- * was done, leaves it otherwise. */
+/* Move everything along. *letter: one that has come, to be freed with tw_free, or NULL. Sets *moved when
+ * anything was done, leaves it otherwise. */
 trawl_status tw_mail_poll(struct tw_mail *m, struct tw_letter **letter, bool *moved, struct trawl_error *err);
 /* The same for what goes out only. */
 trawl_status tw_mail_push(struct tw_mail *m, bool *moved, struct trawl_error *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* MPI as a plug-in, libtrawl-mpi.so: found beside the program or libtrawl, or in the folder it was installed to,
- * and loaded only in a process that mpirun or srun started. */
+/* MPI as a plug-in, libtrawl-mpi.so: found beside the program or libtrawl, or in the folder it was installed
+ * to, and loaded only in a process that mpirun or srun started. */
 #ifndef TW_COMM_MPI_H
 #define TW_COMM_MPI_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* libtrawl-mpi.so: MPI behind the table of comm_wire.h. The only file that sees mpi.h, and linked with nothing of
- * trawl, so that one build of trawl runs with and without MPI. Written to MPI 3.1. */
+/* libtrawl-mpi.so: MPI behind the table of comm_wire.h. The only file that sees mpi.h, and linked with
+ * nothing of trawl, so that one build of trawl runs with and without MPI. Written to MPI 3.1. */
 #include <limits.h>
 #include <mpi.h>
 #include <stdio.h>
@@ -26,7 +26,8 @@ static int rank_or_any(int rank)
     return rank == TW_WIRE_ANY ? MPI_ANY_SOURCE : rank;
 }
 
-/* Errors come back as codes: a dying peer is ours to report. Calls are serialised by the wire, from any thread. */
+/* Errors come back as codes: a dying peer is ours to report. Calls are serialised by the wire, from any
+ * thread. */
 static int mpi_init(struct tw_wire_group *world, int *rank, int *size)
 {
     int given = 0, there = 0;
