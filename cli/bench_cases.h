@@ -66,15 +66,15 @@ struct bench_summary bench_summarize(const struct bench_case *c);
 struct bench_work {
     double flops, bytes;
 };
-struct bench_work bench_case_work(const struct bench_case *c, const struct trawl_model_info *info,
+struct bench_work bench_case_work(const struct bench_case *c, const struct trawl_model_info *m,
                                   size_t prefill_chunk);
 
 /* How fast the arithmetic unit that the engine uses is at most: dot product or fma. */
-double bench_peak_flops(const struct trawl_model_info *info, const struct tw_limits *limits);
+double bench_peak_flops(const struct trawl_model_info *m, const struct tw_limits *limits);
 bool bench_uses_dot(const struct trawl_model_info *info, const struct tw_limits *limits);
 
 /* The tokens per second that the limits allow; *memory: it is memory that binds, not arithmetic. */
-double bench_roofline(const struct bench_case *c, const struct trawl_model_info *info, size_t prefill_chunk,
+double bench_roofline(const struct bench_case *c, const struct trawl_model_info *m, size_t prefill_chunk,
                       const struct tw_limits *limits, bool *memory);
 
 #endif /* CLI_BENCH_CASES_H */

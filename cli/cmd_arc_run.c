@@ -14,14 +14,14 @@
 enum { LAYERS_MAX = 4096, LAYER_NAME = 32 };
 
 struct arc_run {
-    struct cli_job_ui     ui; /* first: the job's user pointer serves on_tick too */
+    struct cli_job_ui ui; /* first: the job's user pointer serves on_tick too */
     struct tw_arc_dataset dataset;
     struct tw_arc_prompt *prompt;
-    struct tw_tokenizer  *tokenizer;
-    trawl_engine         *engine;
-    const char          **sites;
-    char                (*site_names)[LAYER_NAME];
-    size_t                n_sites;
+    struct tw_tokenizer *tokenizer;
+    trawl_engine *engine;
+    const char **sites;
+    char (*site_names)[LAYER_NAME];
+    size_t n_sites;
 };
 
 static void print_warning(void *user, int level, const char *message)
@@ -40,12 +40,13 @@ static void print_report(void *user, const char *text)
 
 static void on_start(void *user, size_t n_prompts, size_t n_done)
 {
-    struct arc_run *a     = user;
-    bool            quiet = a->ui.progress.quiet;
+    struct arc_run *a = user;
+    bool quiet        = a->ui.progress.quiet;
     cli_progress_start(&a->ui.progress, "arc run", "prompts", n_prompts, quiet);
     if (n_done > 0) {
         cli_progress_resume(&a->ui.progress, n_done);
-        (void)fprintf(stderr, "trawl arc run: %zu of %zu prompts are in the journal already\n", n_done, n_prompts);
+        (void)fprintf(stderr, "trawl arc run: %zu of %zu prompts are in the journal already\n", n_done,
+                      n_prompts);
     }
 }
 
@@ -62,7 +63,8 @@ static trawl_status check_options(const struct cli_args *args, struct trawl_erro
                        cli_get_string(args, "activations_dir"));
     }
     if (cli_get_int(args, "shard_id") >= cli_get_int(args, "num_shards")) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "--shard_id %" PRId64 " of --num_shards %" PRId64 ": counted from 0",
+        return tw_fail(err, TRAWL_ERR_INVALID,
+                       "--shard_id %" PRId64 " of --num_shards %" PRId64 ": counted from 0",
                        cli_get_int(args, "shard_id"), cli_get_int(args, "num_shards"));
     }
     return TRAWL_OK;
@@ -72,8 +74,8 @@ static trawl_status choose_layers(struct arc_run *a, const struct cli_args *args
                                   struct trawl_error *err)
 {
     const int64_t *given = NULL;
-    int64_t        usual[3] = {0, (int64_t)(n_layers - 1) / 2, (int64_t)n_layers - 1};
-    size_t         n = cli_get_ints(args, "layers_to_extract", &given);
+    int64_t usual[3]     = {0, (int64_t)(n_layers - 1) / 2, (int64_t)n_layers - 1};
+    size_t n             = cli_get_ints(args, "layers_to_extract", &given);
     if (!cli_get_flag(args, "extract_activations")) {
         return TRAWL_OK;
     }
@@ -86,8 +88,8 @@ static trawl_status choose_layers(struct arc_run *a, const struct cli_args *args
     for (size_t i = 0; i < n; i++) {
         if (given[i] >= (int64_t)n_layers) {
             return tw_fail(err, TRAWL_ERR_INVALID,
-                           "--layers_to_extract %" PRId64 ": the model has %zu layers, 0 to %zu", given[i], n_layers,
-                           n_layers - 1);
+                           "--layers_to_extract %" PRId64 ": the model has %zu layers, 0 to %zu", given[i],
+                           n_layers, n_layers - 1);
         }
         (void)snprintf(a->site_names[i], LAYER_NAME, "layer_%" PRId64, given[i]);
         a->sites[i] = a->site_names[i];
@@ -99,21 +101,22 @@ static trawl_status choose_layers(struct arc_run *a, const struct cli_args *args
 /* Everything that can be wrong with the input is looked at before the weights are read. */
 static trawl_status load_input(struct arc_run *a, const struct cli_args *args, struct trawl_error *err)
 {
-    struct tw_log         log = {print_warning, a, TW_LOG_WARNING};
+    struct tw_log log = {print_warning, a, TW_LOG_WARNING};
     struct tw_arc_encoder encoder;
-    char                 *folder = NULL;
+    char *folder = NULL;
     TW_TRY(check_options(args, err));
     TW_TRY(tw_arc_encoder_parse(&encoder, cli_get_string(args, "grid_encoder"), err));
-    TW_TRY(tw_arc_prompt_open(&a->prompt, cli_get_string(args, "prompt_version"), cli_get_string(args, "prompt_dir"),
-                              &encoder, err));
+    TW_TRY(tw_arc_prompt_open(&a->prompt, cli_get_string(args, "prompt_version"),
+                              cli_get_string(args, "prompt_dir"), &encoder, err));
     if (cli_get_string(args, "prompt_dir") == NULL) {
-        (void)fprintf(stderr,
-                      "trawl arc run: prompts in the built-in wording of \"%s\"; a model that was fine-tuned on other "
-                      "words needs them through --prompt_dir\n",
-                      cli_get_string(args, "prompt_version"));
+        (void)fprintf(
+            stderr,
+            "trawl arc run: prompts in the built-in wording of \"%s\"; a model that was fine-tuned on other "
+            "words needs them through --prompt_dir\n",
+            cli_get_string(args, "prompt_version"));
     }
-    TW_TRY(tw_arc_dataset_load(&a->dataset, cli_get_string(args, "dataset_path"), cli_get_int_or(args, "n_tasks", 0),
-                               &log, err));
+    TW_TRY(tw_arc_dataset_load(&a->dataset, cli_get_string(args, "dataset_path"),
+                               cli_get_int_or(args, "n_tasks", 0), &log, err));
     TW_TRY(cli_model_folder(cli_get_string(args, "model_path"), &folder, err));
     trawl_status status = tw_tokenizer_open(folder, &a->tokenizer, err);
     tw_free(folder);
@@ -129,11 +132,11 @@ static trawl_status run(struct arc_run *a, const struct cli_args *args, struct t
     trawl_engine_info(a->engine, &info);
     TW_TRY(choose_layers(a, args, info.n_layers, err));
 
-    bool        pkl      = strcmp(cli_get_string(args, "activations_format"), "pkl") == 0;
+    bool pkl             = strcmp(cli_get_string(args, "activations_format"), "pkl") == 0;
     const char *names[]  = {"grid_encoder", "prompt_version", "prompt_wording"};
     const char *values[] = {cli_get_string(args, "grid_encoder"), cli_get_string(args, "prompt_version"),
                             cli_get_string(args, "prompt_dir") == NULL ? "built-in" : "prompt_dir"};
-    size_t batch = (size_t)cli_get_int(args, "batch_size");
+    size_t batch         = (size_t)cli_get_int(args, "batch_size");
 
     struct tw_arc_run_config c = {
         .dataset           = &a->dataset,
@@ -168,23 +171,24 @@ static trawl_status run(struct arc_run *a, const struct cli_args *args, struct t
 
 static void print_summary(const struct cli_args *args, const struct tw_arc_run_summary *s)
 {
-    (void)fprintf(stderr, "trawl arc run: %zu prompts, %zu with a readable grid, %zu could not be run", s->prompts,
-                  s->answered, s->failed);
+    (void)fprintf(stderr, "trawl arc run: %zu prompts, %zu with a readable grid, %zu could not be run",
+                  s->prompts, s->answered, s->failed);
     if (s->seconds > 0 && s->prompt_tokens > 0) {
         (void)fprintf(stderr, "; %" PRIu64 " prompt and %" PRIu64 " new tokens in %.1f s (%.0f tokens/s)",
                       s->prompt_tokens, s->generated_tokens, s->seconds,
                       (double)(s->prompt_tokens + s->generated_tokens) / s->seconds);
     }
-    (void)fprintf(stderr, "\ntrawl arc run: predictions are in %s\n", cli_get_string(args, "output_filepath"));
+    (void)fprintf(stderr, "\ntrawl arc run: predictions are in %s\n",
+                  cli_get_string(args, "output_filepath"));
 }
 
 int cmd_arc_run(const struct cli_args *args, struct trawl_error *err)
 {
-    struct arc_run            a       = {0};
+    struct arc_run a                  = {0};
     struct tw_arc_run_summary summary = {0};
     cli_progress_start(&a.ui.progress, "arc run", "prompts", 0, cli_get_flag(args, "quiet"));
-    trawl_status status  = run(&a, args, &summary, err);
-    size_t       skipped = a.dataset.n_skipped;
+    trawl_status status = run(&a, args, &summary, err);
+    size_t skipped      = a.dataset.n_skipped;
     cli_progress_finish(&a.ui.progress);
     if (status == TRAWL_OK) {
         print_summary(args, &summary);
@@ -199,8 +203,8 @@ int cmd_arc_run(const struct cli_args *args, struct trawl_error *err)
         (void)tw_fail(err, status, "stopped; the same command with --resume goes on where the journal ends");
     }
     if (status == TRAWL_OK && summary.failed + skipped > 0) {
-        (void)tw_fail(err, TRAWL_ERR_FORMAT, "%zu prompts could not be run and %zu tasks were skipped", summary.failed,
-                      skipped);
+        (void)tw_fail(err, TRAWL_ERR_FORMAT, "%zu prompts could not be run and %zu tasks were skipped",
+                      summary.failed, skipped);
         return CLI_EXIT_INCOMPLETE;
     }
     return cli_exit_code(status);

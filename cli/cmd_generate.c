@@ -317,10 +317,10 @@ static void print_statistics(const struct generate *g, const trawl_engine *engin
 static trawl_status run_prompt(struct generate *g, const struct cli_args *args, trawl_engine *engine,
                                trawl_job *job, uint64_t opened, uint64_t loaded, struct trawl_error *err)
 {
-    struct trawl_result r;
-    uint64_t started = tw_clock_ns();
-    g->stream        = g->n_samples == 1;
-    bool realtime    = g->stream && !cli_get_flag(args, "no_realtime");
+    struct trawl_result r = {0};
+    uint64_t started      = tw_clock_ns();
+    g->stream             = g->n_samples == 1;
+    bool realtime         = g->stream && !cli_get_flag(args, "no_realtime");
     if (!realtime) {
         g->stream = false;
     }

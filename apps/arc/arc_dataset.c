@@ -345,7 +345,7 @@ static trawl_status read_folder(struct loader *l, const char *path, struct trawl
     struct names names = {.items = NULL};
     struct trawl_error e;
     trawl_status status = list_folder(path, &names, err);
-    if (status == TRAWL_OK) {
+    if (status == TRAWL_OK && names.n > 0) {
         qsort(names.items, names.n, sizeof *names.items, by_text);
     }
     for (size_t i = 0; status == TRAWL_OK && i < names.n && l->left != 0; i++) {

@@ -71,7 +71,7 @@ static trawl_status read_run(struct part *p, struct trawl_error *err)
     }
     json_decref(header);
     TW_TRY(status);
-    if (shard == NULL || sscanf(shard, "%u of %u", &p->shard, &p->n_shards) != 2 || p->shard >= p->n_shards) {
+    if (shard == NULL || !tw_parse_part(shard, &p->shard, &p->n_shards) || p->shard >= p->n_shards) {
         return tw_fail(err, TRAWL_ERR_INVALID, "%s: not the journal of a shard", p->journal);
     }
     return TRAWL_OK;

@@ -34,25 +34,31 @@ trawl_status tw_arc_render_terminal(const struct tw_arc_grid *grid, bool color, 
     return TRAWL_OK;
 }
 
+/* How many of the first n cells are of the color. */
+static int run_length(const uint8_t *cells, int n, int color)
+{
+    int run = 0;
+    while (run < n && cells[run] == color) {
+        run++;
+    }
+    return run;
+}
+
 /* Cells of one color as one path: a box per horizontal run. */
 static trawl_status write_color(const struct tw_arc_grid *grid, int color, struct tw_str *out,
                                 struct trawl_error *err)
 {
     bool any = false;
     for (int r = 0; r < grid->rows; r++) {
-        const uint8_t *row = grid->cells + r * grid->cols;
-        for (int c = 0; c < grid->cols; c++) {
-            int run = 0;
-            while (c + run < grid->cols && row[c + run] == color) {
-                run++;
+        const uint8_t *row = grid->cells + (size_t)r * (size_t)grid->cols;
+        for (int c = 0, run; c < grid->cols; c += run + 1) {
+            run = run_length(row + c, grid->cols - c, color);
+            if (run > 0 && !any) {
+                TW_TRY(tw_str_printf(out, err, "<path class=\"k%d\" d=\"", color));
             }
             if (run > 0) {
-                if (!any) {
-                    TW_TRY(tw_str_printf(out, err, "<path class=\"k%d\" d=\"", color));
-                }
                 TW_TRY(tw_str_printf(out, err, "M%d %dh%dv1h-%dz", c, r, run, run));
                 any = true;
-                c += run;
             }
         }
     }

@@ -129,7 +129,7 @@ trawl_status tw_arc_transform_id(const json_t *examples, uint64_t row, char id[9
                          "this system's OpenSSL refuses MD5, which task ids are made of");
     }
     tw_str_release(&text);
-    for (unsigned i = 0; i < 4 && status == TRAWL_OK; i++) {
+    for (size_t i = 0; i < 4 && status == TRAWL_OK; i++) {
         (void)snprintf(id + 2 * i, 3, "%02x", digest[i]);
     }
     return status;

@@ -82,7 +82,7 @@ struct trawl_job {
 trawl_status tw_job_open_files(trawl_job *job, const struct trawl_job_config *config,
                                struct trawl_error *err);
 /* Write a finished request to store and journal; commit when it completes its group. */
-trawl_status tw_job_record(trawl_job *job, const struct tw_job_request *request, struct trawl_error *err);
+trawl_status tw_job_record(trawl_job *job, const struct tw_job_request *q, struct trawl_error *err);
 /* Commit what is left and mark the store complete. */
 trawl_status tw_job_finish_files(trawl_job *job, struct trawl_error *err);
 void tw_job_close_files(trawl_job *job);

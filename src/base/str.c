@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/str.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -77,6 +80,36 @@ trawl_status tw_str_printf(struct tw_str *s, struct trawl_error *err, const char
     }
     va_end(again);
     return status;
+}
+
+/* A decimal number at *text, which moves behind it. */
+static bool read_number(const char **text, unsigned *out)
+{
+    char *end = NULL;
+    if (**text < '0' || **text > '9') {
+        return false;
+    }
+    errno           = 0;
+    unsigned long v = strtoul(*text, &end, 10);
+    *text           = end;
+    *out            = (unsigned)v;
+    return errno == 0 && v <= UINT_MAX;
+}
+
+bool tw_parse_part(const char *text, unsigned *part, unsigned *parts)
+{
+    static const char middle[] = " of ";
+    unsigned a = 0, b = 0;
+    if (!read_number(&text, &a) || strncmp(text, middle, sizeof middle - 1) != 0) {
+        return false;
+    }
+    text += sizeof middle - 1;
+    if (!read_number(&text, &b) || *text != '\0') {
+        return false;
+    }
+    *part  = a;
+    *parts = b;
+    return true;
 }
 
 const char *tw_str_text(const struct tw_str *s)

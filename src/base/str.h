@@ -4,6 +4,7 @@
 #ifndef TW_BASE_STR_H
 #define TW_BASE_STR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -24,6 +25,8 @@ trawl_status tw_str_puts(struct tw_str *s, const char *text, struct trawl_error 
 trawl_status tw_str_putc(struct tw_str *s, char c, struct trawl_error *err);
 trawl_status tw_str_printf(struct tw_str *s, struct trawl_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* "3 of 8" and nothing else: two decimal numbers. False for any other text, which leaves both as they were. */
+bool tw_parse_part(const char *text, unsigned *part, unsigned *parts);
 /* The content, "" when empty; valid until the next change. */
 const char *tw_str_text(const struct tw_str *s);
 

@@ -121,6 +121,19 @@ static trawl_status init_replicas(struct tw_engine *e, struct trawl_error *err)
     return TRAWL_OK;
 }
 
+/* What bounds a replica's steps and memory, and changes no result: rank 0's word counts. */
+static trawl_status take_limits(struct tw_engine *e, struct trawl_error *err)
+{
+    struct tw_engine_config *c = &e->config;
+    uint64_t limits[]          = {c->batch_size, c->prefill_chunk, c->max_model_len, c->kv_cache_bytes};
+    TW_TRY(tw_comm_bcast(c->world->all, 0, limits, sizeof limits, err));
+    c->batch_size     = limits[0];
+    c->prefill_chunk  = limits[1];
+    c->max_model_len  = limits[2];
+    c->kv_cache_bytes = limits[3];
+    return TRAWL_OK;
+}
+
 static trawl_status open_engine(struct tw_engine *e, struct trawl_error *err)
 {
     struct tw_model_config m = {0};
@@ -130,6 +143,7 @@ static trawl_status open_engine(struct tw_engine *e, struct trawl_error *err)
     }
     if (w != NULL) {
         TW_TRY(tw_engine_compare_settings(e, err));
+        TW_TRY(take_limits(e, err));
     }
     trawl_status status = look_ahead(e, &m, err);
     if (status == TRAWL_OK) {

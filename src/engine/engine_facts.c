@@ -19,13 +19,12 @@ trawl_status tw_engine_compare_settings(const struct tw_engine *e, struct trawl_
     const struct tw_engine_config *c = &e->config;
     struct tw_str facts;
     tw_str_init(&facts, 0);
-    trawl_status status = tw_str_printf(
-        &facts, err,
-        "version: " TRAWL_VERSION "\nmesh_shape: %d %d\ndevices_per_rank: %d\ndtype: %s\nkv_dtype: %s\n"
-        "tree_leaves: %d\nbatch_size: %zu\nprefill_chunk: %zu\nmax_model_len: %zu\nkv_cache_bytes: %zu\n",
-        c->mesh.data, c->mesh.model, c->devices_per_rank, tw_dtype_name(c->compute),
-        tw_dtype_name(c->kv_dtype), c->tree_leaves, c->batch_size, c->prefill_chunk, c->max_model_len,
-        c->kv_cache_bytes);
+    trawl_status status =
+        tw_str_printf(&facts, err,
+                      "version: " TRAWL_VERSION "\nmesh_shape: %d %d\ndevices_per_rank: %d\ndtype: %s\n"
+                      "kv_dtype: %s\ntree_leaves: %d\n",
+                      c->mesh.data, c->mesh.model, c->devices_per_rank, tw_dtype_name(c->compute),
+                      tw_dtype_name(c->kv_dtype), c->tree_leaves);
     status = compare(e, &facts, status, err);
     tw_str_release(&facts);
     return status;

@@ -18,7 +18,7 @@ enum tw_letter_kind {
     TW_LETTER_DROP,        /* id: answers end with the next token */
     TW_LETTER_NO_MORE,     /* no more requests */
     TW_LETTER_STOP,        /* nor is what is under way wanted any more */
-    TW_LETTER_FAREWELL, /* the answer to DONE: the run's last letter, so that none is left for the next */
+    TW_LETTER_FAREWELL,    /* the answer to DONE: the run's last letter, so that none is left for the next */
     /* to rank 0 */
     TW_LETTER_ROWS,     /* id, site, position, n, width; floats */
     TW_LETTER_LOGITS,   /* id, position, n, width; logits, then n log-probabilities */

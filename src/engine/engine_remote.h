@@ -23,7 +23,7 @@ trawl_status tw_dispatcher_new(struct tw_dispatcher **out, struct tw_engine *eng
                                const struct tw_work *work, struct trawl_error *err);
 void tw_dispatcher_free(struct tw_dispatcher *d);
 /* A thread's main: until the work has ended and all heads have said so. Sets engine->failed when it fails. */
-void *tw_dispatcher_main(void *dispatcher);
+void *tw_dispatcher_main(void *arg); /* a struct tw_dispatcher */
 trawl_status tw_dispatcher_status(const struct tw_dispatcher *d, struct trawl_error *err);
 
 /* ---- a head ---- */
@@ -33,7 +33,7 @@ trawl_status tw_outpost_new(struct tw_outpost **out, struct tw_engine *engine, u
 void tw_outpost_free(struct tw_outpost *o);
 const struct tw_work *tw_outpost_work(struct tw_outpost *o);
 /* A thread's main: until tw_outpost_finish and everything has been sent. */
-void *tw_outpost_main(void *outpost);
+void *tw_outpost_main(void *arg); /* a struct tw_outpost */
 /* The replicas here have ended, and how. */
 void tw_outpost_finish(struct tw_outpost *o, trawl_status status, const struct trawl_error *error);
 /* After tw_outpost_main: as finished, or how the conversation broke. */

@@ -5,8 +5,8 @@
 #include "engine/engine_int.h"
 
 /* Everything a request will ever need is taken at admission, so that nothing can run out half-way. */
-trawl_status tw_sequence_begin(struct tw_sequence *s, const struct tw_request *request, struct tw_kv_pages *pages,
-                               struct trawl_error *err)
+trawl_status tw_sequence_begin(struct tw_sequence *s, const struct tw_request *request,
+                               struct tw_kv_pages *pages, struct trawl_error *err)
 {
     size_t n_new   = request->max_tokens;
     size_t n_pages = tw_kv_pages_for(request->n_prompt + n_new);

@@ -56,7 +56,7 @@ static trawl_status count_cores(struct tw_world *w, struct trawl_error *err)
         sharers += places[i].host == own.host && places[i].cores == own.cores;
     }
     tw_free(places);
-    w->cores = status == TRAWL_OK ? tw_cores_available() / sharers : 1;
+    w->cores = status == TRAWL_OK && sharers > 0 ? tw_cores_available() / sharers : 1;
     if (w->cores < 1) { /* more processes than cores: a waiter that spins takes the core that is waited for */
         w->cores       = 1;
         w->wire->spins = 0;

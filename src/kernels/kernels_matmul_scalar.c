@@ -167,7 +167,8 @@ COLUMNS matmul(struct tw_matmul *mm, int n_threads, enum tw_dtype type, bool rou
     }
 }
 
-/* The three matmuls of the table, in one compilation. */
+/* The three matmuls of the table, in one compilation. NOLINTBEGIN(bugprone-macro-parentheses): an attribute takes
+ * no parentheses around it. */
 #define MATMULS(suffix, attribute)                                                                  \
     attribute static void matmul_f32_f32_##suffix(struct tw_matmul *mm, int thread, int n_threads)  \
     {                                                                                               \
@@ -192,6 +193,8 @@ MATMULS(scalar_fma, __attribute__((target("fma,prefer-vector-width=128"))))
 #elif defined(__x86_64__)
 MATMULS(scalar_fma, __attribute__((target("fma"), min_vector_width(128))))
 #endif
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 void tw_kernels_matmul_scalar(struct tw_kernels *k)
 {

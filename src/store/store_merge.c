@@ -45,7 +45,7 @@ static trawl_status open_part(struct part *p, const char *dir, struct trawl_erro
     p->dir = dir;
     TW_TRY(tw_reader_open(&p->reader, dir, err));
     const char *shard = text_of(tw_reader_settings(p->reader), "shard");
-    if (sscanf(shard, "%u of %u", &p->shard, &p->n_shards) != 2 || p->shard >= p->n_shards) {
+    if (!tw_parse_part(shard, &p->shard, &p->n_shards) || p->shard >= p->n_shards) {
         return tw_fail(err, TRAWL_ERR_INVALID, "%s is no shard of a run", dir);
     }
     if (!json_is_true(json_object_get(tw_reader_metadata(p->reader), "complete"))) {

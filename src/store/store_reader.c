@@ -114,7 +114,7 @@ static trawl_status read_settings(struct tw_reader *r, struct trawl_error *err)
                                                       : TW_DTYPE_F16;
     r->columns     = (unsigned)strtoul(columns, NULL, 10);
     r->chunk_bytes = strtoull(bytes, NULL, 10);
-    if (sscanf(shard, "%u of %u", &r->shard, &r->n_shards) != 2) {
+    if (!tw_parse_part(shard, &r->shard, &r->n_shards)) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: manifest.jsonl: \"store.shard\" is \"%.60s\"", r->dir,
                        shard);
     }

@@ -25,7 +25,7 @@ uint64_t tw_reader_end(const struct tw_reader *r); /* the request after the last
 
 /* The next request that has rows, in order; *more is false when there are no more. Arrays live until the next
  * call. */
-trawl_status tw_reader_next(struct tw_reader *r, struct tw_store_request *request, bool *more,
+trawl_status tw_reader_next(struct tw_reader *r, struct tw_store_request *q, bool *more,
                             struct trawl_error *err);
 /* Rows [first, first + n) of a site of that request, as float32 into out[n, width]. */
 void tw_reader_rows(const struct tw_reader *r, size_t site, size_t first, size_t n, float *out);

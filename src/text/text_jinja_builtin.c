@@ -171,7 +171,7 @@ static trawl_status do_strftime(struct tw_render *r, const struct tw_builtin_cal
 {
     char text[256];
     char format[128];
-    struct tw_text f = {NULL, 0};
+    struct tw_text f = {"", 0};
     TW_TRY(tw_arg_text(r, c, 0, &f));
     if (f.n >= sizeof format || memchr(f.s, '\0', f.n) != NULL) {
         return tw_render_fail(r, TRAWL_ERR_LIMIT, "a date format of %zu bytes, limit %zu", f.n,

@@ -184,6 +184,23 @@ static trawl_status do_items(struct tw_render *r, const struct tw_builtin_call *
     return TRAWL_OK;
 }
 
+/* Merge the sorted runs [begin, begin + width) and the `width` pairs after it, both cut at n. */
+static trawl_status merge_runs(struct tw_render *r, const struct tw_pair *pairs, struct tw_pair *out,
+                               size_t begin, size_t width, size_t n, bool reverse)
+{
+    size_t middle = tw_min_size(begin + width, n), end = tw_min_size(begin + 2 * width, n);
+    size_t a = begin, b = middle;
+    for (size_t k = begin; k < end; k++) {
+        int order = a == middle ? 1 : b == end ? -1 : 0;
+        if (order == 0) {
+            TW_TRY(tw_value_compare(r, pairs[a].key, pairs[b].key, "<", &order));
+            order = reverse ? -order : order;
+        }
+        out[k] = order == 1 ? pairs[b++] : pairs[a++];
+    }
+    return TRAWL_OK;
+}
+
 /* Sort pairs by their key, stable; bottom-up merging, for comparing may fail. */
 static trawl_status merge_sort(struct tw_render *r, struct tw_pair *pairs, size_t n, bool reverse)
 {
@@ -191,18 +208,7 @@ static trawl_status merge_sort(struct tw_render *r, struct tw_pair *pairs, size_
     TW_TRY(tw_arena_alloc(&r->arena, n, sizeof *other, &other, r->err));
     for (size_t width = 1; width < n; width *= 2) {
         for (size_t begin = 0; begin < n; begin += 2 * width) {
-            size_t middle = tw_min_size(begin + width, n);
-            size_t end    = tw_min_size(begin + 2 * width, n);
-            size_t a      = begin;
-            size_t b      = middle;
-            for (size_t k = begin; k < end; k++) {
-                int order = a == middle ? 1 : b == end ? -1 : 0;
-                if (order == 0) {
-                    TW_TRY(tw_value_compare(r, pairs[a].key, pairs[b].key, "<", &order));
-                    order = reverse ? -order : order;
-                }
-                other[k] = order == 1 ? pairs[b++] : pairs[a++];
-            }
+            TW_TRY(merge_runs(r, pairs, other, begin, width, n, reverse));
         }
         memcpy(pairs, other, n * sizeof *pairs);
     }

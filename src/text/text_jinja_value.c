@@ -336,7 +336,7 @@ trawl_status tw_value_contains(struct tw_render *r, struct tw_value haystack, st
     }
     const struct tw_list *items = NULL;
     TW_TRY(tw_value_iterate(r, haystack, &items));
-    for (size_t i = 0; i < items->n && !*out; i++) {
+    for (size_t i = 0; items != NULL && i < items->n && !*out; i++) {
         TW_TRY(tw_value_equal(r, items->items[i], needle, out));
     }
     return TRAWL_OK;

@@ -144,7 +144,10 @@ def case_refused(g):
     expect(mpirun(2, *right, 3, 2, "--devices_per_rank", 3), "devices_per_rank 3 does not go with a model axis of 2")
     both = lambda other: [*mpirun(1, *right, 2, 1), ":", "-n", "1", *map(str, other)]
     expect(both([*base, "--model_path", g.other, "--mesh_shape", 2, 1]), "rank 1 has weights with fingerprint")
-    expect(both([*right, 2, 1, "--batch_size", 3]), "rank 1 has batch_size: 3; rank 0 has batch_size: 8")
+    expect(both([*right, 2, 1, "--dtype", "float32"]), "rank 1 has dtype: F32; rank 0 has dtype: BF16")
+    expect(both([*right, 1, 2]), "rank 1 has mesh_shape: 1 2; rank 0 has mesh_shape: 2 1")
+    must(both([*right, 2, 1, "--batch_size", 3, "--prefill_chunk", 7]))  # these are rank 0's
+    (g.folder / "x").unlink()
     expect(both([*base, "--model_path", g.folder / "none", "--mesh_shape", 2, 1]), "rank 1 failed", "none")
     cut = g.folder / "cut"
     shutil.copytree(g.model, cut)

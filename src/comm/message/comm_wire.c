@@ -14,7 +14,7 @@
 #include "comm/comm.h"
 
 enum { TAG_NOTICE = 1 };
-enum { SPINS = 2000, YIELD_NS = 1000 * 1000, NAP_FIRST_NS = 20 * 1000, NAP_MOST_NS = 500 * 1000 };
+enum { SPINS = 100, YIELD_NS = 200 * 1000, NAP_FIRST_NS = 20 * 1000, NAP_MOST_NS = 500 * 1000 };
 /* The clock is read once in so many looks while spinning. */
 enum { LOOKS_PER_READING = 64 };
 
