@@ -470,7 +470,8 @@ trawl_status tw_comm_message_new(struct tw_wire *wire, int first, int stride, in
     m->wire  = wire;
     m->steps = tw_comm_steps(size);
     /* A call sends to each rank at most once a step, and receives once a step or once from each rank. */
-    trawl_status status = tw_alloc((size_t)size + 2 * (size_t)STEPS_MAX, sizeof *m->pending, &m->pending, err);
+    trawl_status status =
+        tw_alloc((size_t)size + 2 * (size_t)STEPS_MAX, sizeof *m->pending, &m->pending, err);
     if (status == TRAWL_OK) {
         status = tw_wire_group_new(wire, first, stride, size, &m->group, err);
     }
