@@ -196,7 +196,7 @@ static struct columns columns_of(const struct tw_replica *r, enum tw_site_kind k
     case TW_SITE_Q:
     case TW_SITE_Z: return between(a->q_heads, b->q_heads, dim);
     case TW_SITE_K:
-    case TW_SITE_V: return between(a->kv_heads, b->kv_heads, dim);
+    case TW_SITE_V: return between(a->own_kv_heads, b->own_kv_heads, dim);
     case TW_SITE_MLP_PRE:
     case TW_SITE_MLP_PRE_LINEAR:
     case TW_SITE_MLP_POST: return between(a->intermediate, b->intermediate, 1);

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/size.h"
+
 /* Far above any model, far below where products of two of them overflow. */
 #define DIMENSION_MAX ((size_t)1 << 24)
 #define LAYERS_MAX    ((size_t)1 << 16)
@@ -94,6 +96,8 @@ struct tw_mesh_shard tw_mesh_shard_of(const struct tw_mesh_model *model, int deg
     /* A possible degree leaves no rank without a query head. */
     s.kv_heads =
         (struct tw_range){tw_mesh_kv_of(model, s.q_heads.begin), tw_mesh_kv_of(model, s.q_heads.end - 1) + 1};
+    size_t group   = model->n_q_heads / model->n_kv_heads;
+    s.own_kv_heads = (struct tw_range){tw_ceil_div(s.q_heads.begin, group), s.kv_heads.end};
     return s;
 }
 

@@ -41,6 +41,8 @@ struct tw_mesh_shard {
     struct tw_range q_heads;
     struct tw_range
         kv_heads; /* every KV head that a query head of this rank reads; neighbours may hold copies */
+    struct tw_range
+        own_kv_heads; /* those of kv_heads that no lower rank has; may be empty. Each head is one rank's */
     struct tw_range intermediate; /* gate and up columns, down_proj inputs; may be empty */
     struct tw_range vocab;        /* rows of the head; may be empty */
     struct tw_range hidden;       /* columns of embed_tokens; may be empty */

@@ -24,12 +24,13 @@ static void finish_heads(const struct tw_run *r, float *heads, size_t n, const f
     }
 }
 
+/* Heads `kept` of a row that begins with head `first`. A KV head that several devices hold is kept by one. */
 static void keep_heads(const struct tw_run *r, const struct tw_capture *c, size_t row, const float *heads,
-                       struct tw_range range)
+                       size_t first, struct tw_range kept)
 {
     size_t dim = r->d->model->config.head_dim;
-    for (size_t h = range.begin; c != NULL && h < range.end; h++) {
-        tw_run_keep(c, row, h * dim, heads + (h - range.begin) * r->d->head_stride, dim);
+    for (size_t h = kept.begin; c != NULL && h < kept.end; h++) {
+        tw_run_keep(c, row, h * dim, heads + (h - first) * r->d->head_stride, dim);
     }
 }
 
@@ -67,9 +68,9 @@ void tw_run_rotate_and_store(const struct tw_run *r, size_t layer)
         float *q                   = d->q + row * n_q * d->head_stride;
         float *k                   = d->k + row * n_kv * d->head_stride;
         float *v                   = d->v + row * n_kv * d->head_stride;
-        keep_heads(r, site_q, row, q, d->shard.q_heads);
-        keep_heads(r, site_k, row, k, d->shard.kv_heads);
-        keep_heads(r, site_v, row, v, d->shard.kv_heads);
+        keep_heads(r, site_q, row, q, d->shard.q_heads.begin, d->shard.q_heads);
+        keep_heads(r, site_k, row, k, d->shard.kv_heads.begin, d->shard.own_kv_heads);
+        keep_heads(r, site_v, row, v, d->shard.kv_heads.begin, d->shard.own_kv_heads);
         finish_heads(r, q, n_q, l->q_norm, row, true);
         finish_heads(r, k, n_kv, l->k_norm, row, true);
         finish_heads(r, v, n_kv, NULL, row, false);
