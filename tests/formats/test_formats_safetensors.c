@@ -226,6 +226,10 @@ static void real_checkpoints(void **state)
         struct tw_safetensors *st;
         const struct tw_safetensors_tensor *t;
         (void)snprintf(path, sizeof path, "%s/%s", root, models[i].dir);
+        if (access(path, F_OK) != 0) {
+            print_message("%s: not in TRAWL_MODELS, skipped\n", models[i].dir);
+            continue;
+        }
         assert_ok(tw_safetensors_open(&st, path, &err));
         assert_ok(tw_safetensors_get(st, "model.embed_tokens.weight", &t, &err));
         assert_int_equal(t->dtype, TW_DTYPE_BF16);
