@@ -7,9 +7,9 @@
 
 trawl_status tw_kv_pages_init(struct tw_kv_pages *p, size_t n_pages, struct trawl_error *err)
 {
-    *p = (struct tw_kv_pages){0};
+    *p = (struct tw_kv_pages){.oldest = TW_KV_NO_PAGE, .newest = TW_KV_NO_PAGE};
     TW_TRY(tw_alloc(n_pages, sizeof *p->free_list, &p->free_list, err));
-    trawl_status status = tw_alloc(n_pages, sizeof *p->references, &p->references, err);
+    trawl_status status = tw_alloc(n_pages, sizeof *p->state, &p->state, err);
     if (status != TRAWL_OK) {
         tw_kv_pages_release(p);
         return status;
@@ -24,7 +24,7 @@ trawl_status tw_kv_pages_init(struct tw_kv_pages *p, size_t n_pages, struct traw
 void tw_kv_pages_release(struct tw_kv_pages *p)
 {
     tw_free(p->free_list);
-    tw_free(p->references);
+    tw_free(p->state);
     *p = (struct tw_kv_pages){0};
 }
 
@@ -40,24 +40,92 @@ trawl_status tw_kv_pages_take(struct tw_kv_pages *p, size_t n, uint32_t *out, st
                        TW_KV_BLOCK, p->n_free, p->n_pages);
     }
     for (size_t i = 0; i < n; i++) {
-        out[i]                = p->free_list[--p->n_free];
-        p->references[out[i]] = 1;
+        out[i]           = p->free_list[--p->n_free];
+        p->state[out[i]] = (struct tw_kv_page_state){.references = 1};
     }
+    p->peak = tw_max_size(p->peak, tw_kv_pages_held(p));
     return TRAWL_OK;
 }
 
+/* ---- the list of idle pages ---- */
+
+static void idle_append(struct tw_kv_pages *p, uint32_t page)
+{
+    struct tw_kv_page_state *s = &p->state[page];
+    s->older                   = p->newest;
+    s->newer                   = TW_KV_NO_PAGE;
+    if (p->newest == TW_KV_NO_PAGE) {
+        p->oldest = page;
+    } else {
+        p->state[p->newest].newer = page;
+    }
+    p->newest = page;
+    p->n_idle++;
+}
+
+static void idle_remove(struct tw_kv_pages *p, uint32_t page)
+{
+    struct tw_kv_page_state *s = &p->state[page];
+    if (s->older == TW_KV_NO_PAGE) {
+        p->oldest = s->newer;
+    } else {
+        p->state[s->older].newer = s->newer;
+    }
+    if (s->newer == TW_KV_NO_PAGE) {
+        p->newest = s->older;
+    } else {
+        p->state[s->newer].older = s->older;
+    }
+    p->n_idle--;
+}
+
+/* ---- references ---- */
+
 void tw_kv_pages_retain(struct tw_kv_pages *p, uint32_t page)
 {
-    TW_BUG_ON(p->references[page] == 0);
-    p->references[page]++;
+    if (page == TW_KV_NO_PAGE) {
+        return;
+    }
+    struct tw_kv_page_state *s = &p->state[page];
+    TW_BUG_ON(s->references == 0 && !s->kept);
+    if (s->references++ == 0) {
+        idle_remove(p, page);
+        p->peak = tw_max_size(p->peak, tw_kv_pages_held(p));
+    }
 }
 
 void tw_kv_pages_drop(struct tw_kv_pages *p, const uint32_t *pages, size_t n)
 {
     for (size_t i = n; i-- > 0;) {
-        TW_BUG_ON(p->references[pages[i]] == 0);
-        if (--p->references[pages[i]] == 0) {
+        if (pages[i] == TW_KV_NO_PAGE) {
+            continue;
+        }
+        struct tw_kv_page_state *s = &p->state[pages[i]];
+        TW_BUG_ON(s->references == 0);
+        if (--s->references > 0) {
+            continue;
+        }
+        if (s->kept) {
+            idle_append(p, pages[i]);
+        } else {
             p->free_list[p->n_free++] = pages[i];
         }
+    }
+}
+
+void tw_kv_pages_keep(struct tw_kv_pages *p, uint32_t page)
+{
+    TW_BUG_ON(p->state[page].references == 0);
+    p->state[page].kept = true;
+}
+
+void tw_kv_pages_forget(struct tw_kv_pages *p, uint32_t page)
+{
+    struct tw_kv_page_state *s = &p->state[page];
+    TW_BUG_ON(!s->kept);
+    s->kept = false;
+    if (s->references == 0) {
+        idle_remove(p, page);
+        p->free_list[p->n_free++] = page;
     }
 }
