@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Ranks that are late, that give up, that disagree, that are in another call. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -30,8 +33,9 @@ struct outcomes {
 
 static void sleep_ms(int ms)
 {
-    struct timespec t = {.tv_nsec = ms * 1000000L};
-    (void)nanosleep(&t, NULL);
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+    while (nanosleep(&t, &t) != 0) {
+    }
 }
 
 static struct tw_comm_thread_config config_of(int deadline_ms)
@@ -150,6 +154,44 @@ static void the_first_abort_counts(void **state)
     }
 }
 
+/* ---- a process that is stopped ---- */
+
+static void slow_rank(struct tw_comm *comm, void *arg)
+{
+    struct outcome *o = &((struct outcomes *)arg)->of[comm->rank];
+    for (int i = 0; i < 14 && comm->rank == 2; i++) {
+        sleep_ms(50);
+    }
+    o->status = tw_comm_barrier(comm, &o->err);
+}
+
+static int stopped_child(void)
+{
+    struct outcomes all                 = {0};
+    struct tw_comm_thread_config config = config_of(2500);
+    run_ranks(RANKS, &config, slow_rank, &all);
+    return all.of[0].status == TRAWL_OK ? 0 : 1;
+}
+
+/* Ctrl-Z for longer than the deadline, then fg: nobody was late. */
+static void time_stopped_is_not_waited(void **state)
+{
+    (void)state;
+    int how   = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(stopped_child());
+    }
+    assert_true(pid > 0);
+    sleep_ms(200);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    sleep_ms(2800);
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    assert_int_equal(waitpid(pid, &how, 0), pid);
+    assert_true(WIFEXITED(how));
+    assert_int_equal(WEXITSTATUS(how), 0);
+}
+
 /* ---- agreement ---- */
 
 static void agreeing_rank(struct tw_comm *comm, void *arg)
@@ -245,6 +287,7 @@ static void different_calls_are_reported(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(time_stopped_is_not_waited), /* first: it forks, and no thread may be there yet */
         cmocka_unit_test(a_late_rank_is_named),       cmocka_unit_test(an_abort_reaches_all),
         cmocka_unit_test(the_first_abort_counts),     cmocka_unit_test(all_get_the_lowest_failure),
         cmocka_unit_test(a_failure_without_a_reason), cmocka_unit_test(different_calls_are_reported),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "comm/hybrid/comm_hybrid.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -283,10 +284,11 @@ static trawl_status make_handles(struct shared *s, const struct tw_comm_hybrid_c
 {
     struct tw_comm *inner[TW_COMM_RANKS_MAX] = {NULL};
     int first                                = s->outer->rank * s->inside;
-    struct tw_comm_thread_config tc          = {.policy      = config->policy,
-                                                .deadline_ms = config->deadline_ms,
-                                                .world_base  = config->world_base + first};
-    trawl_status status                      = tw_comm_thread_new(s->inside, &tc, inner, err);
+    int deadline_ms                 = config->deadline_ms == 0 ? TW_COMM_DEADLINE_MS : config->deadline_ms;
+    struct tw_comm_thread_config tc = {.policy      = config->policy,
+                                       .deadline_ms = deadline_ms > INT_MAX / 2 ? INT_MAX : 2 * deadline_ms,
+                                       .world_base  = config->world_base + first};
+    trawl_status status             = tw_comm_thread_new(s->inside, &tc, inner, err);
     for (int i = 0; i < s->inside; i++) {
         struct hybrid *h = NULL;
         if (status == TRAWL_OK) {

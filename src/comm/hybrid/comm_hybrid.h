@@ -10,8 +10,9 @@
 
 struct tw_comm_hybrid_config {
     struct tw_wait_policy policy; /* of the threads inside */
-    int deadline_ms;              /* of meetings inside; 0: TW_COMM_DEADLINE_MS */
-    int world_base;               /* world rank of member 0 of the whole group; only messages use it */
+    int deadline_ms; /* as `outer` has it; 0: TW_COMM_DEADLINE_MS. Inside, where one may have to wait for
+                        another who waits outside, ranks have twice as long. */
+    int world_base;  /* world rank of member 0 of the whole group; only messages use it */
 };
 
 /* Ranks outer->rank * inside .. + inside - 1 of a group of outer->size * inside. `inside` is a power of two.

@@ -102,16 +102,30 @@ static trawl_status receive_next(struct tw_mail *m, struct trawl_error *err)
     return TRAWL_OK;
 }
 
+/* A piece of another size than its letter says: nothing that follows can be understood. */
+static trawl_status cut_short(struct tw_mail *m, size_t n, uint64_t bytes, struct trawl_error *err)
+{
+    tw_wire_break(m->wire, m->peer, "rank %d sent %zu bytes as a part of a letter of %llu", m->peer, n,
+                  (unsigned long long)bytes);
+    return tw_wire_check(m->wire, err);
+}
+
 /* `n` bytes have come. *whole: the letter is complete. */
 static trawl_status take_piece(struct tw_mail *m, size_t n, bool *whole, struct trawl_error *err)
 {
+    struct tw_letter head = {0};
+    if (m->letter != NULL) {
+        head = *m->letter;
+    } else {
+        memcpy(&head, m->begun, tw_min_size(n, sizeof head));
+        m->received = 0;
+    }
+    if (head.bytes < sizeof head || n != next_bytes(head.bytes, m->received)) {
+        return cut_short(m, n, head.bytes, err);
+    }
     if (m->letter == NULL) {
-        struct tw_letter head;
-        TW_BUG_ON(n < sizeof head);
-        memcpy(&head, m->begun, sizeof head);
         TW_TRY(tw_alloc(head.bytes, 1, &m->letter, err));
         memcpy(m->letter, m->begun, n);
-        m->received = 0;
     }
     m->received += n;
     *whole = m->received == m->letter->bytes;

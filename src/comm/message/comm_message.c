@@ -8,7 +8,7 @@
 #include "comm/pattern/comm_pattern.h"
 #include "comm/pattern/comm_tree.h"
 
-enum { STEPS_MAX = 10 };
+enum { STEPS_MAX = 10, DEPTH_SHARE = 16 };
 _Static_assert(TW_COMM_RANKS_MAX <= 1 << STEPS_MAX, "recursive doubling over all ranks");
 
 /* Tags: which call a message belongs to. */
@@ -131,17 +131,21 @@ static trawl_status look(struct message *m, size_t i, size_t *bytes, struct traw
     return TRAWL_OK;
 }
 
-/* Until request i is done. The wait has a deadline, which breaks the wire. */
-static trawl_status wait_for(struct message *m, size_t i, size_t *bytes, struct trawl_error *err)
+/* Until request i is done. The wait has a deadline, which breaks the wire. `depth`: of how many others in turn
+ * the awaited rank may have to wait in this call. Each gives a little more time, so that the one who waits for
+ * the silent rank itself is the first to lose patience, and names it. */
+static trawl_status wait_for(struct message *m, size_t i, int depth, size_t *bytes, struct trawl_error *err)
 {
     struct tw_wire_patience patience = {0};
+    int64_t deadline_ms              = m->wire->deadline_ms;
     trawl_status status              = look(m, i, bytes, err);
+    deadline_ms += depth * (deadline_ms / DEPTH_SHARE);
     while (status == TRAWL_OK && m->pending[i].active) {
         tw_wire_pause(m->wire, &patience);
-        if (!m->no_deadline && tw_wire_waited_ms(&patience) >= m->wire->deadline_ms) {
+        if (!m->no_deadline && tw_wire_waited_ms(&patience) >= deadline_ms) {
             int other = tw_comm_world_rank(&m->comm, m->pending[i].peer);
-            tw_wire_break(m->wire, other, "rank %d waited %d ms for rank %d in %s",
-                          tw_comm_world_rank(&m->comm, m->comm.rank), m->wire->deadline_ms, other,
+            tw_wire_break(m->wire, other, "rank %d waited %lld ms for rank %d in %s",
+                          tw_comm_world_rank(&m->comm, m->comm.rank), (long long)deadline_ms, other,
                           kind_name(m->kind));
         }
         status = look(m, i, bytes, err);
@@ -152,12 +156,12 @@ static trawl_status wait_for(struct message *m, size_t i, size_t *bytes, struct 
     return status;
 }
 
-static trawl_status wait_all(struct message *m, struct trawl_error *err)
+static trawl_status wait_all(struct message *m, int depth, struct trawl_error *err)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < m->n_pending; i++) {
         if (m->pending[i].active) {
-            TW_TRY(wait_for(m, i, &bytes, err));
+            TW_TRY(wait_for(m, i, depth, &bytes, err));
         }
     }
     return TRAWL_OK;
@@ -243,7 +247,7 @@ static trawl_status message_wait(struct tw_comm *comm, struct trawl_error *err)
         m->parts[0]            = own;
         m->parts[1]            = NULL;
         if (at.receive_from >= 0) {
-            TW_TRY(wait_for(m, receive++, &bytes, err));
+            TW_TRY(wait_for(m, receive++, s, &bytes, err));
             const float *other          = bytes == 0 ? NULL : m->received[s];
             m->parts[at.from_right]     = other;
             m->parts[at.from_right ^ 1] = own;
@@ -253,7 +257,7 @@ static trawl_status message_wait(struct tw_comm *comm, struct trawl_error *err)
             TW_TRY(send_sum(m, s + 1, own, err));
         }
     }
-    return wait_all(m, err);
+    return wait_all(m, m->steps, err);
 }
 
 static void message_reduce(const struct tw_comm *comm, float *out, size_t begin_at, size_t end, bool add)
@@ -270,8 +274,19 @@ static trawl_status message_done(struct tw_comm *comm, struct trawl_error *err)
 
 /* ---- copies ---- */
 
-/* A binomial tree: rank r (counted from the root) gets the data from r without its lowest bit. */
-static trawl_status bcast_piece(struct message *m, int root, void *data, size_t bytes,
+/* Ranks between the root and `rank` (counted from the root). */
+static int hops(int rank)
+{
+    int n = 0;
+    for (rank &= rank - 1; rank != 0; rank &= rank - 1) {
+        n++;
+    }
+    return n;
+}
+
+/* A binomial tree: rank r (counted from the root) gets the data from r without its lowest bit. The root may
+ * have to wait for `depth` others before it begins. */
+static trawl_status bcast_piece(struct message *m, int root, void *data, size_t bytes, int depth,
                                 struct trawl_error *err)
 {
     int size = m->comm.size, rank = (m->comm.rank - root + size) % size, bit = 1;
@@ -281,27 +296,33 @@ static trawl_status bcast_piece(struct message *m, int root, void *data, size_t 
     if (rank != 0) {
         size_t got = 0;
         TW_TRY(post_receive(m, data, bytes, (rank - bit + root) % size, err));
-        TW_TRY(wait_for(m, 0, &got, err));
+        TW_TRY(wait_for(m, 0, depth + hops(rank), &got, err));
     }
     for (bit >>= 1; bit > 0; bit >>= 1) {
         if (rank + bit < size) {
             TW_TRY(post_send(m, data, bytes, (rank + bit + root) % size, err));
         }
     }
-    return wait_all(m, err);
+    return wait_all(m, depth, err);
+}
+
+static trawl_status bcast_all(struct message *m, int root, void *data, size_t bytes, int depth,
+                              struct trawl_error *err)
+{
+    size_t at = 0;
+    do {
+        size_t n = tw_min_size(bytes - at, TW_WIRE_PIECE_BYTES);
+        TW_TRY(bcast_piece(m, root, (unsigned char *)data + at, n, depth, err));
+        at += n;
+    } while (at < bytes);
+    return TRAWL_OK;
 }
 
 static trawl_status message_bcast(struct tw_comm *comm, int root, void *data, size_t bytes,
                                   struct trawl_error *err)
 {
-    size_t at = 0;
     TW_TRY(tw_wire_check(self(comm)->wire, err));
-    do {
-        size_t n = tw_min_size(bytes - at, TW_WIRE_PIECE_BYTES);
-        TW_TRY(bcast_piece(self(comm), root, (unsigned char *)data + at, n, err));
-        at += n;
-    } while (at < bytes);
-    return TRAWL_OK;
+    return bcast_all(self(comm), root, data, bytes, 0, err);
 }
 
 trawl_status tw_comm_message_bcast_idle(struct tw_comm *comm, int root, void *data, size_t bytes,
@@ -338,7 +359,7 @@ static trawl_status gather_piece(struct message *m, int root, const void *block,
             out += size;
         }
     }
-    return wait_all(m, err);
+    return wait_all(m, 0, err);
 }
 
 static trawl_status message_gather(struct tw_comm *comm, int root, const void *block, size_t bytes,
@@ -358,7 +379,7 @@ static trawl_status message_gather(struct tw_comm *comm, int root, const void *b
     for (int i = 0; i < comm->size; i++) {
         all += sizes == NULL ? bytes : sizes[i];
     }
-    return all == 0 ? TRAWL_OK : message_bcast(comm, 0, out, all, err);
+    return all == 0 ? TRAWL_OK : bcast_all(m, 0, out, all, 1, err);
 }
 
 /* ---- phases ---- */
@@ -376,7 +397,7 @@ static trawl_status swap(struct message *m, enum kind kind, int step, const void
     for (int i = 0; i < at.n_sends; i++) {
         TW_TRY(post_send(m, own, bytes, at.send_first + i * at.send_stride, err));
     }
-    return wait_all(m, err);
+    return wait_all(m, step, err);
 }
 
 static trawl_status message_barrier(struct tw_comm *comm, struct trawl_error *err)

@@ -17,12 +17,19 @@ enum { TAG_NOTICE = 1 };
 enum { SPINS = 100, YIELD_NS = 200 * 1000, NAP_FIRST_NS = 20 * 1000, NAP_MOST_NS = 500 * 1000 };
 /* The clock is read once in so many looks while spinning. */
 enum { LOOKS_PER_READING = 64 };
+/* More between two readings is time in which this process did not run. */
+static const uint64_t gap_most_ns = 1000000000u;
 
-static trawl_status transport_error(struct tw_wire *w, int code, const char *what, struct trawl_error *err)
+static trawl_status transport_error(struct tw_wire *w, int code, int peer, const char *what,
+                                    struct trawl_error *err)
 {
-    char text[256] = "";
+    char text[256] = "", whom[32] = "any rank";
     w->ops->text(code, text, sizeof text);
-    tw_wire_break(w, w->rank, "rank %d: %s: %s", w->rank, what, text);
+    if (peer != TW_WIRE_ANY) {
+        (void)snprintf(whom, sizeof whom, "rank %d", peer);
+    }
+    tw_wire_break(w, peer == TW_WIRE_ANY ? w->rank : peer, "rank %d could not %s %s: %s", w->rank, what, whom,
+                  text);
     return tw_wire_check(w, err);
 }
 
@@ -36,7 +43,8 @@ trawl_status tw_wire_open(struct tw_wire **out, const struct tw_wire_ops *ops, s
     w->spins       = SPINS;
     (void)pthread_mutex_init(&w->lock, NULL);
     atomic_init(&w->broken, 0);
-    int code = ops->init(&w->world, &w->rank, &w->size);
+    w->world.stride = 1;
+    int code        = ops->init(&w->world, &w->rank, &w->size);
     if (code != 0) {
         char text[256] = "";
         ops->text(code, text, sizeof text);
@@ -46,7 +54,7 @@ trawl_status tw_wire_open(struct tw_wire **out, const struct tw_wire_ops *ops, s
     trawl_status status = tw_alloc((size_t)w->size, sizeof *w->telling, &w->telling, err);
     if (status == TRAWL_OK) {
         code   = ops->receive(&w->world, &w->heard, sizeof w->heard, TW_WIRE_ANY, TAG_NOTICE, &w->listening);
-        status = code == 0 ? TRAWL_OK : transport_error(w, code, "receive", err);
+        status = code == 0 ? TRAWL_OK : transport_error(w, code, TW_WIRE_ANY, "receive from", err);
     }
     if (status != TRAWL_OK) {
         tw_wire_break(w, w->rank, "rank %d could not begin", w->rank);
@@ -150,10 +158,12 @@ trawl_status tw_wire_group_new(struct tw_wire *w, int first, int stride, int n, 
                                struct trawl_error *err)
 {
     TW_TRY(tw_wire_check(w, err));
+    out->first  = first;
+    out->stride = stride;
     (void)pthread_mutex_lock(&w->lock);
     int code = w->ops->group(&w->world, first, stride, n, out);
     (void)pthread_mutex_unlock(&w->lock);
-    return code == 0 ? TRAWL_OK : transport_error(w, code, "a group of processes", err);
+    return code == 0 ? TRAWL_OK : transport_error(w, code, first, "make a group with", err);
 }
 
 void tw_wire_group_free(struct tw_wire *w, struct tw_wire_group *group)
@@ -172,10 +182,12 @@ trawl_status tw_wire_send(struct tw_wire *w, const struct tw_wire_group *group, 
     if (atomic_load(&w->broken) != 0) {
         return broken_error(w, err);
     }
+    out->peer     = group->first + group->stride * to;
+    out->receives = false;
     (void)pthread_mutex_lock(&w->lock);
     int code = w->ops->send(group, data, bytes, to, tag, out);
     (void)pthread_mutex_unlock(&w->lock);
-    return code == 0 ? TRAWL_OK : transport_error(w, code, "send", err);
+    return code == 0 ? TRAWL_OK : transport_error(w, code, out->peer, "send to", err);
 }
 
 trawl_status tw_wire_receive(struct tw_wire *w, const struct tw_wire_group *group, void *data, size_t bytes,
@@ -185,10 +197,12 @@ trawl_status tw_wire_receive(struct tw_wire *w, const struct tw_wire_group *grou
     if (atomic_load(&w->broken) != 0) {
         return broken_error(w, err);
     }
+    out->peer     = from == TW_WIRE_ANY ? TW_WIRE_ANY : group->first + group->stride * from;
+    out->receives = true;
     (void)pthread_mutex_lock(&w->lock);
     int code = w->ops->receive(group, data, bytes, from, tag, out);
     (void)pthread_mutex_unlock(&w->lock);
-    return code == 0 ? TRAWL_OK : transport_error(w, code, "receive", err);
+    return code == 0 ? TRAWL_OK : transport_error(w, code, out->peer, "receive from", err);
 }
 
 trawl_status tw_wire_test(struct tw_wire *w, struct tw_wire_request *request, bool *done,
@@ -205,7 +219,7 @@ trawl_status tw_wire_test(struct tw_wire *w, struct tw_wire_request *request, bo
     }
     (void)pthread_mutex_unlock(&w->lock);
     if (code != 0) {
-        return transport_error(w, code, "a message", err);
+        return transport_error(w, code, request->peer, request->receives ? "receive from" : "send to", err);
     }
     return atomic_load(&w->broken) == 0 ? TRAWL_OK : broken_error(w, err);
 }
@@ -219,34 +233,37 @@ void tw_wire_cancel(struct tw_wire *w, struct tw_wire_request *receive)
 
 /* ---- patience ---- */
 
+static void read_clock(struct tw_wire_patience *p)
+{
+    uint64_t now = tw_clock_ns(), gap = p->latest == 0 ? 0 : now - p->latest;
+    p->waited += gap < gap_most_ns ? gap : gap_most_ns;
+    p->latest = now;
+}
+
 void tw_wire_pause(const struct tw_wire *w, struct tw_wire_patience *p)
 {
     p->looks++;
-    if (p->since == 0) {
-        p->since = p->latest = tw_clock_ns();
-    }
     if ((int)p->looks < w->spins) {
         tw_cpu_pause();
-        if (p->looks % LOOKS_PER_READING == 0) {
-            p->latest = tw_clock_ns();
+        if (p->latest == 0 || p->looks % LOOKS_PER_READING == 0) {
+            read_clock(p);
         }
         return;
     }
-    p->latest       = tw_clock_ns();
-    uint64_t waited = p->latest - p->since;
-    if (waited < YIELD_NS) {
+    read_clock(p);
+    if (p->waited < YIELD_NS) {
         (void)sched_yield();
         return;
     }
-    uint64_t nap      = waited / 16 < NAP_FIRST_NS  ? NAP_FIRST_NS
-                        : waited / 16 > NAP_MOST_NS ? NAP_MOST_NS
-                                                    : waited / 16;
+    uint64_t nap      = p->waited / 16 < NAP_FIRST_NS  ? NAP_FIRST_NS
+                        : p->waited / 16 > NAP_MOST_NS ? NAP_MOST_NS
+                                                       : p->waited / 16;
     struct timespec t = {.tv_nsec = (long)nap};
     (void)nanosleep(&t, NULL);
 }
 
 int tw_wire_waited_ms(const struct tw_wire_patience *p)
 {
-    uint64_t ms = (p->latest - p->since) / 1000000u;
+    uint64_t ms = p->waited / 1000000u;
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }

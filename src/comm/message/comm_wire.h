@@ -16,16 +16,19 @@
 
 #include "base/error.h"
 
-#define TW_WIRE_ABI         1
+#define TW_WIRE_ABI         2
 #define TW_WIRE_PIECE_BYTES ((size_t)256 << 20) /* most bytes of one send: transports count in int */
 #define TW_WIRE_ANY         (-1)
 
-/* What a transport keeps in them is its own business. */
+/* What a transport keeps in the bytes is its own business; the rest is the wire's. */
 struct tw_wire_request {
     _Alignas(16) unsigned char bytes[16];
+    int peer; /* world rank, or TW_WIRE_ANY */
+    bool receives;
 };
 struct tw_wire_group {
     _Alignas(16) unsigned char bytes[16];
+    int first, stride; /* member i is world rank first + stride * i */
 };
 
 struct tw_wire_event {
@@ -47,8 +50,9 @@ struct tw_wire_ops {
     /* At most `bytes`; from and tag may be TW_WIRE_ANY. */
     int (*receive)(const struct tw_wire_group *group, void *data, size_t bytes, int from, int tag,
                    struct tw_wire_request *out);
+    /* A request that is done, or failed, is gone. A message longer than its receive is a failure. */
     int (*test)(struct tw_wire_request *request, bool *done, struct tw_wire_event *event);
-    void (*cancel)(struct tw_wire_request *receive);
+    void (*cancel)(struct tw_wire_request *receive); /* nothing, when it is gone */
     int (*finalize)(struct tw_wire_group *world);
     void (*abort)(const struct tw_wire_group *world); /* ends every process of the run, this one too */
     void (*text)(int code, char *out, size_t n);
@@ -107,10 +111,11 @@ void tw_wire_break(struct tw_wire *wire, int world_rank, const char *format, ...
 trawl_status tw_wire_check(struct tw_wire *wire, struct trawl_error *err);
 
 /* How a waiter spends the time between looks: spinning, then yielding, then in ever longer naps (at most half
- * a millisecond), so that a process without work costs nothing. Zero it before a wait. */
+ * a millisecond), so that a process without work costs nothing. Time counts only while the process runs: one
+ * that was stopped and goes on (Ctrl-Z, a suspended job) has not waited. Zero it before a wait. */
 struct tw_wire_patience {
-    uint64_t since;  /* tw_clock_ns of the first look that was in vain */
-    uint64_t latest; /* of the latest reading */
+    uint64_t waited; /* ns */
+    uint64_t latest; /* tw_clock_ns of the latest reading */
     unsigned looks;
 };
 void tw_wire_pause(const struct tw_wire *wire, struct tw_wire_patience *p);

@@ -10,20 +10,29 @@
 #include "base/alloc.h"
 #include "base/file.h"
 
+/* How many processes the environment says were started together; 0: it says nothing. Slurm's word counts only
+ * where it set up PMIx: tasks without that cannot find each other. */
+static long started(void)
+{
+    static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"};
+    size_t n                         = sizeof sizes / sizeof sizes[0] - (getenv("PMIX_RANK") == NULL ? 1 : 0);
+    for (size_t i = 0; i < n; i++) {
+        const char *size = getenv(sizes[i]);
+        if (size != NULL) {
+            return strtol(size, NULL, 10);
+        }
+    }
+    return 0;
+}
+
 bool tw_comm_mpi_launched(void)
 {
-    static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
-    const char *mode                 = getenv("TRAWL_MPI");
+    const char *mode = getenv("TRAWL_MPI");
+    long n           = started();
     if (mode != NULL && strcmp(mode, "off") == 0) {
         return false;
     }
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        const char *size = getenv(sizes[i]);
-        if (size != NULL) {
-            return strtol(size, NULL, 10) > 1;
-        }
-    }
-    return getenv("PMIX_RANK") != NULL;
+    return n > 1 || (n == 0 && getenv("PMIX_RANK") != NULL);
 }
 
 static const char here[] = "some address in the program or library that this code is in";
@@ -93,4 +102,25 @@ trawl_status tw_comm_mpi_load(const struct tw_wire_ops **out, struct trawl_error
     }
     *out = ops;
     return TRAWL_OK;
+}
+
+trawl_status tw_comm_mpi_open(struct tw_wire **out, struct trawl_error *err)
+{
+    const struct tw_wire_ops *ops = NULL;
+    char version[128]             = "";
+    *out                          = NULL;
+    TW_TRY(tw_comm_mpi_load(&ops, err));
+    TW_TRY(tw_wire_open(out, ops, err));
+    int size = (*out)->size;
+    if (started() == 0 || started() == size) {
+        return TRAWL_OK;
+    }
+    tw_wire_close(*out, 0);
+    *out = NULL;
+    ops->version(version, sizeof version);
+    return tw_fail(
+        err, TRAWL_ERR_COMM,
+        "%ld processes were started, %s, which %s is built with, finds %d: start them with its own "
+        "mpirun, or build the plug-in with the MPI of the one in use",
+        started(), version, TW_COMM_MPI_FILE, size);
 }

@@ -15,12 +15,17 @@
 typedef const struct tw_wire_ops *tw_comm_mpi_plugin_fn(void);
 const struct tw_wire_ops *tw_comm_mpi_plugin(void);
 
-/* Did mpirun or srun start this process as one of several? Known from the environment:
- * OMPI_COMM_WORLD_SIZE (mpirun of Open MPI), PMIX_RANK (srun --mpi=pmix), PMI_SIZE. TRAWL_MPI=off: no. */
+/* Did mpirun or srun start this process as one of several? Known from the environment: OMPI_COMM_WORLD_SIZE
+ * (mpirun of Open MPI), PMI_SIZE (mpirun of MPICH, srun --mpi=pmi2), PMIX_RANK with SLURM_STEP_NUM_TASKS (srun
+ * --mpi=pmix). TRAWL_MPI=off: no. */
 bool tw_comm_mpi_launched(void);
 
 /* Load the plug-in; it stays loaded. TRAWL_MPI_PLUGIN names its file instead of the usual places.
  * TRAWL_ERR_UNSUPPORTED: it is not there, cannot be loaded, or belongs to another build. */
 trawl_status tw_comm_mpi_load(const struct tw_wire_ops **out, struct trawl_error *err);
+
+/* Load it and enter the run. TRAWL_ERR_COMM when MPI knows of another number of processes than were started:
+ * the plug-in is built with an MPI that is not the starting program's, and each process would be alone. */
+trawl_status tw_comm_mpi_open(struct tw_wire **out, struct trawl_error *err);
 
 #endif /* TW_COMM_MPI_H */

@@ -15,6 +15,7 @@
 
 #define BROKEN 1u /* bit 0 of a slot's word */
 #define STEP   2u
+#define NAP_NS 1000000000u
 
 trawl_status tw_comm_group_new(int size, struct tw_wait_policy policy, int deadline_ms,
                                struct tw_comm_group **out, struct trawl_error *err)
@@ -116,7 +117,7 @@ static bool settled(uint32_t word, uint32_t target)
     return (word & BROKEN) != 0 || (int32_t)(word - target) >= 0;
 }
 
-static void futex_wait_until(_Atomic uint32_t *word, uint32_t seen, uint64_t nanoseconds)
+static void futex_wait_for(_Atomic uint32_t *word, uint32_t seen, uint64_t nanoseconds)
 {
     struct timespec t = {.tv_sec  = (time_t)(nanoseconds / 1000000000u),
                          .tv_nsec = (long)(nanoseconds % 1000000000u)};
@@ -125,23 +126,21 @@ static void futex_wait_until(_Atomic uint32_t *word, uint32_t seen, uint64_t nan
     errno = saved;
 }
 
-/* Sleep until the slot is settled; false when the deadline passed. */
-static bool sleep_on(struct tw_comm_slot *slot, uint32_t target, uint64_t deadline)
+/* Sleep until the slot is settled, at most *left nanoseconds; false when they have passed. In naps, the time of
+ * each counting at most once: a process that was stopped and goes on (Ctrl-Z) has not waited. */
+static bool sleep_on(struct tw_comm_slot *slot, uint32_t target, uint64_t *left)
 {
     (void)atomic_fetch_add(&slot->sleepers, 1);
     uint32_t word = atomic_load(&slot->word);
-    bool late     = false;
-    while (!settled(word, target) && !late) {
-        uint64_t now = tw_clock_ns();
-        if (now >= deadline) {
-            late = true;
-        } else {
-            futex_wait_until(&slot->word, word, deadline - now);
-            word = atomic_load(&slot->word);
-        }
+    while (!settled(word, target) && *left > 0) {
+        uint64_t nap = *left < NAP_NS ? *left : NAP_NS, start = tw_clock_ns();
+        futex_wait_for(&slot->word, word, nap);
+        uint64_t slept = tw_clock_ns() - start;
+        *left -= slept < nap ? slept : nap;
+        word = atomic_load(&slot->word);
     }
     (void)atomic_fetch_sub(&slot->sleepers, 1);
-    return !late;
+    return settled(word, target);
 }
 
 static bool settles_soon(struct tw_comm_slot *slot, uint32_t target, struct tw_wait_policy policy)
@@ -210,14 +209,11 @@ static bool matches(struct tw_comm_thread *c, int i)
 trawl_status tw_comm_meet(struct tw_comm_thread *c, struct trawl_error *err)
 {
     struct tw_comm_group *group = c->group;
-    uint64_t deadline           = 0; /* the clock is read only by those who have to sleep */
+    uint64_t left               = (uint64_t)group->deadline_ms * 1000000u;
     for (int i = 0; i < group->size; i++) {
         struct tw_comm_slot *slot = &group->slots[i];
         if (!settles_soon(slot, c->target, group->policy)) {
-            if (deadline == 0) {
-                deadline = tw_clock_ns() + (uint64_t)group->deadline_ms * 1000000u;
-            }
-            if (!sleep_on(slot, c->target, deadline)) {
+            if (!sleep_on(slot, c->target, &left)) {
                 tw_comm_group_break(
                     c, tw_comm_world_rank(&c->comm, i), "rank %d waited %d ms for rank %d in %s",
                     tw_comm_world_rank(&c->comm, c->comm.rank), group->deadline_ms,
