@@ -26,6 +26,12 @@ static int total_threads(const struct bench_report *r)
     return r->model.threads * r->model.mesh_data * r->model.mesh_model;
 }
 
+static int total_processes(const struct bench_report *r)
+{
+    const trawl_world *world = cli_args_world(r->args);
+    return world == NULL ? 1 : trawl_world_size(world);
+}
+
 static const struct bench_case *find(const struct bench_report *r, enum bench_kind kind)
 {
     const struct bench_case *c = r->cases->cases;
@@ -106,6 +112,7 @@ static void put_machine(struct tw_json_writer *w, const struct bench_report *r)
     put_text(w, "cpu", cpu);
     put_count(w, "cores_usable", (uint64_t)tw_cores_available());
     put_count(w, "threads", (uint64_t)total_threads(r));
+    put_count(w, "processes", (uint64_t)total_processes(r));
     put_text(w, "isa", r->model.isa);
     put_known(w, "load_average", r->load_average);
     tw_json_end_object(w);
@@ -264,7 +271,8 @@ static trawl_status put_head(const struct bench_report *r, struct tw_str *out, s
     }
     TW_TRY(tw_str_printf(out, err, "\nmodel    %s, %.3g parameters, %s, mesh %dx%d\n", m->architecture,
                          (double)m->parameters, dtype_name(m->dtype), m->mesh_data, m->mesh_model));
-    TW_TRY(tw_str_printf(out, err, "memory   %s resident, %s of it weights\n", resident, weights));
+    TW_TRY(tw_str_printf(out, err, "memory   %s resident%s, %s of it weights\n", resident,
+                         total_processes(r) == 1 ? "" : " in the first process", weights));
     TW_TRY(tw_str_printf(out, err, "load     %.2f s", r->load_seconds));
     if (r->page_cache >= 0) {
         TW_TRY(tw_str_printf(out, err, ", %.0f %% of the files were in memory", 100 * r->page_cache));

@@ -173,13 +173,14 @@ static void print_summary(const struct cli_args *args, const struct tw_arc_run_s
 {
     (void)fprintf(stderr, "trawl arc run: %zu prompts, %zu with a readable grid, %zu could not be run",
                   s->prompts, s->answered, s->failed);
-    if (s->seconds > 0 && s->prompt_tokens > 0) {
+    if (s->seconds > 0 && s->job.prompt_tokens > 0) {
         (void)fprintf(stderr, "; %" PRIu64 " prompt and %" PRIu64 " new tokens in %.1f s (%.0f tokens/s)",
-                      s->prompt_tokens, s->generated_tokens, s->seconds,
-                      (double)(s->prompt_tokens + s->generated_tokens) / s->seconds);
+                      s->job.prompt_tokens, s->job.generated_tokens, s->seconds,
+                      (double)(s->job.prompt_tokens + s->job.generated_tokens) / s->seconds);
     }
     (void)fprintf(stderr, "\ntrawl arc run: predictions are in %s\n",
                   cli_get_string(args, "output_filepath"));
+    cli_print_kv_cache(&s->job);
 }
 
 int cmd_arc_run(const struct cli_args *args, struct trawl_error *err)

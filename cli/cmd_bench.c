@@ -27,12 +27,30 @@ struct bench {
     struct bench_report report;
 };
 
+/* A measurement begins when every sequence has its first token, and ends with each of them: replicas of other
+ * processes cannot be held back until then. */
+static trawl_status check_processes(const struct cli_args *args, int replicas, struct trawl_error *err)
+{
+    const trawl_world *world = cli_args_world(args);
+    if (world == NULL || trawl_world_size(world) == 1 || replicas == 1) {
+        return TRAWL_OK;
+    }
+    return tw_fail(err, TRAWL_ERR_INVALID,
+                   "--mesh_shape: the %d replicas of the data axis are in %d processes, which cannot be made to "
+                   "decode at the same time; start one process, or measure a model axis",
+                   replicas, trawl_world_size(world));
+}
+
 static trawl_status read_options(struct bench *b, const struct cli_args *args, struct trawl_error *err)
 {
     if (cli_given(args, "batch_size")) {
         return tw_fail(err, TRAWL_ERR_INVALID, "--batch_size: a benchmark takes its batches from --batch");
     }
     TW_TRY(cli_engine_config(args, &b->config, &b->folder, err));
+    if (!cli_given(args, "prefix_cache")) {
+        b->config.prefix_cache = 0; /* a measurement that is repeated computes its prompts again */
+    }
+    TW_TRY(check_processes(args, b->config.mesh_data, err));
     TW_TRY(bench_cases_make(&b->cases, args, b->config.mesh_data, err));
     size_t longest       = 0;
     b->config.batch_size = 1;

@@ -88,7 +88,7 @@ static trawl_status make_row(struct generate *g, const char *prompt, bool raw, s
     for (; row->n_stop < g->defaults.n_stop; row->n_stop++) {
         TW_TRY(tw_strdup(g->defaults.stop[row->n_stop], &row->stop[row->n_stop], err));
     }
-    return TRAWL_OK;
+    return cli_row_search_settle(row, err);
 }
 
 static trawl_status make_samples(struct generate *g, struct trawl_error *err)
@@ -209,6 +209,10 @@ static trawl_status put_answers(struct generate *g, trawl_job *job, const struct
                                 struct tw_json_writer *w, struct trawl_error *err)
 {
     struct trawl_result r;
+    if (cli_row_searches(row)) {
+        TW_TRY(next_answer(g, job, &r, err));
+        return cli_row_write_search(w, row, &r, &g->text, err);
+    }
     if (row->n_samples > 1) {
         tw_json_key(w, "samples");
         tw_json_begin_array(w);
@@ -314,12 +318,27 @@ static void print_statistics(const struct generate *g, const trawl_engine *engin
     }
 }
 
+/* Beams one after another, with a blank line between. */
+static trawl_status print_outputs(struct generate *g, const struct trawl_result *r, struct trawl_error *err)
+{
+    struct tw_str *text = &g->text.text;
+    for (size_t i = 0; i < r->n_outputs; i++) {
+        tw_str_reset(text);
+        TW_TRY(tw_decode(g->text.tokenizer, r->outputs[i].tokens, r->outputs[i].n_tokens, true, text, err));
+        TW_TRY(cli_write(tw_str_text(text), cli_row_find_stop(&g->rows[0], tw_str_text(text), text->size), err));
+        if (i + 1 < r->n_outputs) {
+            TW_TRY(cli_write("\n\n", 2, err));
+        }
+    }
+    return TRAWL_OK;
+}
+
 static trawl_status run_prompt(struct generate *g, const struct cli_args *args, trawl_engine *engine,
                                trawl_job *job, uint64_t opened, uint64_t loaded, struct trawl_error *err)
 {
     struct trawl_result r = {0};
     uint64_t started      = tw_clock_ns();
-    g->stream             = g->n_samples == 1;
+    g->stream             = g->n_samples == 1 && !cli_row_searches(&g->rows[0]);
     bool realtime         = g->stream && !cli_get_flag(args, "no_realtime");
     if (!realtime) {
         g->stream = false;
@@ -331,11 +350,7 @@ static trawl_status run_prompt(struct generate *g, const struct cli_args *args, 
             return TRAWL_OK;
         }
         if (!realtime) {
-            tw_str_reset(&g->text.text);
-            TW_TRY(tw_decode(g->text.tokenizer, r.tokens, r.n_tokens, true, &g->text.text, err));
-            TW_TRY(cli_write(tw_str_text(&g->text.text),
-                             cli_row_find_stop(&g->rows[0], tw_str_text(&g->text.text), g->text.text.size),
-                             err));
+            TW_TRY(print_outputs(g, &r, err));
         }
         TW_TRY(cli_write("\n", 1, err));
         if (i + 1 < g->n_samples) {
@@ -386,6 +401,11 @@ int cmd_generate(const struct cli_args *args, struct trawl_error *err)
     trawl_job *job       = NULL;
     trawl_status status  = run(&g, args, &engine, &job, err);
     cli_progress_finish(&g.ui.progress);
+    if (status == TRAWL_OK && job != NULL) {
+        struct trawl_job_stats stats;
+        trawl_job_stats(job, &stats);
+        cli_print_kv_cache(&stats);
+    }
     trawl_job_close(&job);
     trawl_engine_close(&engine);
     for (size_t i = 0; g.samples != NULL && i < g.n_samples; i++) {

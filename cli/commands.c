@@ -16,6 +16,7 @@ static const struct cli_entry entries[] = {
     {&cli_acts_merge, cmd_acts_merge},
     {&cli_generate, cmd_generate},
     {&cli_trace, cmd_trace},
+    {&cli_perplexity, cmd_perplexity},
     {&cli_bench, cmd_bench},
     {&cli_plan, cmd_plan},
     {&cli_shard, cmd_shard},

@@ -79,6 +79,9 @@ trawl_status cli_row_defaults_read(struct cli_row_defaults *d, const struct cli_
     d->request.top_p              = cli_get_float(args, "top_p");
     d->request.min_p              = cli_get_float(args, "min_p");
     d->request.repetition_penalty = cli_get_float(args, "repetition_penalty");
+    d->request.attention_sinks    = (size_t)cli_get_int(args, "attention_sinks");
+    d->request.attention_window   = (size_t)cli_get_int(args, "attention_window");
+    cli_row_search_defaults(&d->request, args);
     d->n                          = cli_get_int(args, "n");
     d->logprobs                   = cli_get_int(args, "logprobs") != 0;
     d->n_stop                     = cli_get_strings(args, "stop", &d->stop);
@@ -182,7 +185,8 @@ static trawl_status check_keys(const json_t *j, struct trawl_error *err)
         "id",          "prompt", "messages", "tokens",         "max_tokens",
         "temperature", "top_k",  "top_p",    "min_p",          "repetition_penalty",
         "seed",        "n",      "stop",     "stop_token_ids", "logprobs",
-        "ignore_eos"};
+        "ignore_eos",  "attention_mask", "attention_sinks", "attention_window",
+        "num_beams", "length_penalty", "early_stopping", "completions", "dfs"};
     const char *key;
     json_t *v;
     json_object_foreach((json_t *)j, key, v)
@@ -246,6 +250,24 @@ static trawl_status read_fields(struct cli_row *row, const json_t *j, const stru
     return TRAWL_OK;
 }
 
+/* The prompt's text is in the row, or in t->text when a template made it. */
+static trawl_status read_search(struct cli_row *row, const json_t *j, struct cli_row_text *t,
+                                struct trawl_error *err)
+{
+    const json_t *prompt = json_object_get(j, "prompt");
+    const char *text     = NULL;
+    size_t n             = 0;
+    if (prompt != NULL) {
+        text = json_string_value(prompt);
+        n    = json_string_length(prompt);
+    } else if (json_object_get(j, "messages") != NULL) {
+        text = tw_str_text(&t->text);
+        n    = t->text.size;
+    }
+    TW_TRY(cli_row_search_read(row, j, t, text, n, err));
+    return cli_row_search_settle(row, err);
+}
+
 static trawl_status read_row(struct cli_row *row, const json_t *j, const struct cli_row_defaults *d,
                              struct cli_row_text *t, struct trawl_error *err)
 {
@@ -260,8 +282,9 @@ static trawl_status read_row(struct cli_row *row, const json_t *j, const struct 
         TW_TRY(need_tokenizer(t, err));
     }
     TW_TRY(read_prompt(row, j, t, err));
+    TW_TRY(cli_row_mask_read(&row->mask, &row->request, j, err));
     row->request.prompt = row->prompt;
-    return TRAWL_OK;
+    return read_search(row, j, t, err);
 }
 
 trawl_status cli_row_parse(struct cli_row *row, const char *line, size_t n, const struct cli_row_defaults *d,
@@ -290,6 +313,8 @@ void cli_row_release(struct cli_row *row)
     tw_free(row->stop);
     tw_free(row->prompt);
     tw_free(row->stop_ids);
+    cli_row_mask_release(&row->mask);
+    cli_row_search_release(&row->search);
     json_decref(row->id);
     *row = (struct cli_row){0};
 }
@@ -318,6 +343,38 @@ static void put_floats(struct tw_json_writer *w, const char *key, const float *x
     tw_json_end_array(w);
 }
 
+trawl_status cli_write_text(struct tw_json_writer *w, const int32_t *tokens, size_t n, struct cli_row_text *t,
+                            struct trawl_error *err)
+{
+    tw_json_key(w, "text");
+    if (t->tokenizer == NULL) {
+        tw_json_null(w);
+        return TRAWL_OK;
+    }
+    tw_str_reset(&t->text);
+    TW_TRY(tw_decode(t->tokenizer, tokens, n, true, &t->text, err));
+    tw_json_string_n(w, tw_str_text(&t->text), t->text.size);
+    return TRAWL_OK;
+}
+
+void cli_write_tokens(struct tw_json_writer *w, const int32_t *tokens, size_t n)
+{
+    tw_json_key(w, "tokens");
+    tw_json_begin_array(w);
+    for (size_t i = 0; i < n; i++) {
+        tw_json_int(w, tokens[i]);
+    }
+    tw_json_end_array(w);
+}
+
+void cli_write_measures(struct tw_json_writer *w, const float *logprobs, const float *entropies,
+                        const float *varentropies, size_t n)
+{
+    put_floats(w, "logprobs", logprobs, n);
+    put_floats(w, "entropy", entropies, n);
+    put_floats(w, "varentropy", varentropies, n);
+}
+
 trawl_status cli_row_write_answer(struct tw_json_writer *w, const struct cli_row *row,
                                   const struct trawl_result *r, struct cli_row_text *t,
                                   struct trawl_error *err)
@@ -333,22 +390,19 @@ trawl_status cli_row_write_answer(struct tw_json_writer *w, const struct cli_row
     } else {
         tw_json_null(w);
     }
-    tw_json_key(w, "tokens");
-    tw_json_begin_array(w);
-    for (size_t i = 0; i < r->n_tokens; i++) {
-        tw_json_int(w, r->tokens[i]);
-    }
-    tw_json_end_array(w);
+    cli_write_tokens(w, r->tokens, r->n_tokens);
     tw_json_key(w, "finish_reason");
     tw_json_string(w, reasons[r->finish_reason]);
     tw_json_key(w, "prompt_tokens");
     tw_json_int(w, (int64_t)r->n_prompt);
+    if (r->pruned) {
+        tw_json_key(w, "pruned");
+        tw_json_bool(w, true);
+    }
     tw_json_key(w, "cumulative_logprob");
     tw_json_double(w, r->cumulative_logprob);
     if (row->logprobs) {
-        put_floats(w, "logprobs", r->logprobs, r->n_tokens);
-        put_floats(w, "entropy", r->entropies, r->n_tokens);
-        put_floats(w, "varentropy", r->varentropies, r->n_tokens);
+        cli_write_measures(w, r->logprobs, r->entropies, r->varentropies, r->n_tokens);
     }
     if (r->error != NULL) {
         tw_json_key(w, "error");

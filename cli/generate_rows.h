@@ -4,6 +4,8 @@
 #define CLI_GENERATE_ROWS_H
 
 #include "cli/args.h"
+#include "cli/generate_mask.h"
+#include "cli/generate_search.h"
 #include "text/text_tokenizer.h"
 #include "trawl/trawl.h"
 #include "json/json.h"
@@ -13,6 +15,8 @@ struct cli_row {
     json_t *id;                   /* the row's "id", NULL when it has none; a reference */
     struct trawl_request request; /* n samples of it are submitted */
     int32_t *prompt, *stop_ids;
+    struct cli_row_mask mask;
+    struct cli_row_search search;
     char **stop; /* [n_stop] texts that end the answer */
     size_t n_stop;
     size_t n_samples;
@@ -58,6 +62,13 @@ void cli_row_release(struct cli_row *row);
  * text->ids, emptied first. */
 trawl_status cli_row_encode(struct cli_row_text *text, const char *prompt, size_t n, bool raw,
                             struct trawl_error *err);
+
+/* Members of any answer; a NULL tokenizer gives null for the text. */
+trawl_status cli_write_text(struct tw_json_writer *w, const int32_t *tokens, size_t n, struct cli_row_text *t,
+                            struct trawl_error *err);
+void cli_write_tokens(struct tw_json_writer *w, const int32_t *tokens, size_t n);
+void cli_write_measures(struct tw_json_writer *w, const float *logprobs, const float *entropies,
+                        const float *varentropies, size_t n);
 
 /* The members of an answer: text (NULL tokenizer: null), tokens, finish_reason, cumulative_logprob, ... */
 trawl_status cli_row_write_answer(struct tw_json_writer *w, const struct cli_row *row,

@@ -54,7 +54,7 @@ const struct cli_command cli_generate = {
                "results of "
                "--prompts_file come in the order of the input and hold nothing that depends on the machine, the "
                "batch or the mesh.",
-    .groups  = {&generate_group, &cli_sampling_group, &cli_model_group},
+    .groups  = {&generate_group, &cli_sampling_group, &cli_search_group, &cli_attention_group, &cli_model_group},
     .examples =
         {{"generate --model_path Qwen2.5-0.5B-Instruct --prompt \"Why is the sky blue?\" --max_tokens 200",
           "One answer, greedy."},
@@ -98,6 +98,59 @@ const struct cli_command cli_trace = {
         {{"trace --model_path Qwen2.5-0.5B --tokens ids.json --sites blocks.*.hook_resid_post,logits --out "
           "trace.safetensors --dtype float32",
           "The residual stream after every block, and the logits."}},
+};
+
+/* ---- perplexity ---- */
+
+static const struct cli_option perplexity_options[] = {
+    {.name     = "input",
+     .type     = CLI_PATHS,
+     .required = true,
+     .value    = "FILE",
+     .help     = "texts in UTF-8; each is scored on its own"},
+    {.name      = "context_size",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 2,
+     .max       = 16777216,
+     .fallback  = "1024",
+     .help      = "tokens of a window"},
+    {.name      = "stride",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 1,
+     .max       = 16777216,
+     .unset     = "as --context_size",
+     .help      = "tokens from the start of a window to that of the next",
+     .text = "Below the context size windows overlap: each scores the tokens that the one before it did not "
+             "reach, with "
+             "at least context size minus stride tokens before them, which costs more and predicts better."},
+    {.name      = "max_tokens",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 2,
+     .max       = 9007199254740992.0,
+     .unset     = "all",
+     .help      = "score only the first tokens of each text"},
+    {.name = "json", .type = CLI_FLAG, .help = "print JSON, with every window, instead of lines"},
+};
+static const struct cli_group perplexity_group = {"Options", perplexity_options, COUNT(perplexity_options)};
+
+const struct cli_command cli_perplexity = {
+    .name    = "perplexity",
+    .summary = "mean negative log-likelihood and perplexity of texts",
+    .text = "Every token of a text is scored once, by the log-probability that the model gives it after the "
+            "tokens before it in its window: Hugging Face's sliding windows, with each token counted once. "
+            "Texts are encoded with the special tokens that the folder puts around a text (Llama's BOS; "
+            "Qwen2.5 has "
+            "none). The first token of a text is not scored, nor, when windows do not overlap, the first of "
+            "each. "
+            "Perplexity is exp of the mean over all tokens of all texts.",
+    .groups = {&perplexity_group, &cli_model_group},
+    .examples =
+        {{"perplexity --model_path Qwen2.5-0.5B --input wiki.txt --context_size 2048 --stride 512 --dtype "
+          "float32",
+          "One text, windows that overlap."}},
 };
 
 /* ---- bench ---- */

@@ -105,13 +105,29 @@ static const struct cli_option model_options[] = {
              "k + k - 1 "
              "in the order of --mesh_shape, the model axis running fastest. A process alone holds the whole "
              "mesh."},
+    {.name  = "kv_cache_bytes",
+     .type  = CLI_SIZE,
+     .unset = "what --batch_size sequences can need, within half of the free memory",
+     .help  = "memory for keys and values of each data replica",
+     .text  = "Sequences take it in pages of 64 tokens as they grow. When none are left the youngest ones "
+              "give theirs "
+              "up and are computed again later; a request that needs more than all of it is refused. The "
+              "results do not depend on it."},
+    {.name     = "prefix_cache",
+     .type     = CLI_INT,
+     .choices  = "0|1",
+     .fallback = "1",
+     .help     = "1: a beginning that prompts have in common is computed once",
+     .text =
+         "Keys and values stay in the KV cache until their memory is wanted. The results do not depend on "
+         "it. Requests whose activations or prompt logits are kept compute all of their prompt."},
     {.name = "verify_weights",
      .type = CLI_FLAG,
      .help = "check every checksum of packed weights (trawl shard) before using them"},
 };
 const struct cli_group cli_model_group = {"Model options", model_options, COUNT(model_options)};
-/* The same without the first and the last two. */
-const struct cli_group cli_mesh_group = {"Model options", model_options + 1, COUNT(model_options) - 3};
+/* The same without the first and the last four. */
+const struct cli_group cli_mesh_group = {"Model options", model_options + 1, COUNT(model_options) - 5};
 
 static const struct cli_option sampling_options[] = {
     {.name      = "temperature",
@@ -190,3 +206,52 @@ static const struct cli_option sampling_options[] = {
      .help      = "1: log-probability, entropy and varentropy of every token of the answer"},
 };
 const struct cli_group cli_sampling_group = {"Sampling options", sampling_options, COUNT(sampling_options)};
+
+static const struct cli_option search_options[] = {
+    {.name      = "num_beams",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 1,
+     .max       = 65536,
+     .fallback  = "1",
+     .help      = "beams of a beam search, at most --batch_size; 1: none",
+     .text = "--n is then the number of beams to return, the best first. Rows may also have completions (texts "
+             "to score) or dfs (all answers above a probability)."},
+    {.name      = "length_penalty",
+     .type      = CLI_FLOAT,
+     .has_range = true,
+     .min       = -100,
+     .max       = 100,
+     .fallback  = "1",
+     .help      = "a beam's score is its log-probability divided by its length to this power"},
+    {.name     = "early_stopping",
+     .type     = CLI_STRING,
+     .choices  = "false|true|never",
+     .fallback = "false",
+     .help     = "when a beam search ends",
+     .text     = "true: with --num_beams finished answers; false: when the best beam does not look better than "
+                 "the worst of these; never: when it cannot become better."},
+};
+const struct cli_group cli_search_group = {"Search options", search_options, COUNT(search_options)};
+
+static const struct cli_option attention_options[] = {
+    {.name      = "attention_window",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 0,
+     .max       = 4294967295.0,
+     .fallback  = "0",
+     .help      = "a token sees the last so many tokens only, itself included; 0: all",
+     .text = "What no token will see any more is forgotten and its memory used again, so an answer of any "
+             "length runs in bounded memory. Results say that it was on. Rows may have an attention_mask "
+             "of other kinds."},
+    {.name      = "attention_sinks",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 0,
+     .max       = 4294967295.0,
+     .fallback  = "0",
+     .help      = "with --attention_window: the first so many tokens are seen as well"},
+};
+const struct cli_group cli_attention_group = {"Attention options", attention_options,
+                                              COUNT(attention_options)};

@@ -291,12 +291,12 @@ static trawl_status write_stats(const struct run *r, struct trawl_error *err)
     char *path                         = NULL;
     char text[512];
     TW_TRY(tw_arc_results_path(r->c->output_path, ".stats.json", &path, err));
-    int n =
-        snprintf(text, sizeof text,
-                 "{\"prompts\": %zu, \"answered\": %zu, \"failed\": %zu, \"from_journal\": %zu, "
-                 "\"prompt_tokens\": %" PRIu64 ", \"generated_tokens\": %" PRIu64 ", \"seconds\": %.3f}\n",
-                 s->prompts, s->answered, s->failed, s->from_journal, s->prompt_tokens, s->generated_tokens,
-                 s->seconds);
+    int n               = snprintf(text, sizeof text,
+                                   "{\"prompts\": %zu, \"answered\": %zu, \"failed\": %zu, \"from_journal\": %zu, "
+                                                 "\"prompt_tokens\": %" PRIu64 ", \"cached_tokens\": %" PRIu64
+                                   ", \"generated_tokens\": %" PRIu64 ", \"seconds\": %.3f}\n",
+                                   s->prompts, s->answered, s->failed, s->from_journal, s->job.prompt_tokens,
+                                   s->job.cached_tokens, s->job.generated_tokens, s->seconds);
     trawl_status status = tw_file_replace(path, text, (size_t)n, err);
     tw_free(path);
     return status;
@@ -318,10 +318,8 @@ static trawl_status run_job(struct run *r, trawl_job *job, struct trawl_error *e
     TW_TRY(take_results(r, job, err));
     TW_TRY(tw_arc_writer_commit(&r->records, err));
     TW_TRY(tw_arc_writer_commit(&r->submission, err));
-    trawl_job_stats(job, &stats);
-    r->summary->prompt_tokens    = stats.prompt_tokens;
-    r->summary->generated_tokens = stats.generated_tokens;
-    r->summary->seconds          = (double)(tw_clock_ns() - started) * 1e-9;
+    trawl_job_stats(job, &r->summary->job);
+    r->summary->seconds = (double)(tw_clock_ns() - started) * 1e-9;
     return write_stats(r, err);
 }
 

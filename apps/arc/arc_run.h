@@ -42,7 +42,7 @@ struct tw_arc_run_summary {
         answered;  /* answered: with a grid that could be read (or any text where none is expected) */
     size_t failed; /* could not be run at all */
     size_t from_journal;
-    uint64_t prompt_tokens, generated_tokens; /* computed now */
+    struct trawl_job_stats job; /* at the end; counts what was done now */
     double seconds;
 };
 

@@ -45,6 +45,7 @@ struct trawl_engine_config {
     struct trawl_world
         *world;           /* trawl/world.h: the processes that share the mesh; NULL: this one has all of it */
     int devices_per_rank; /* devices of each process of a world; 1 */
+    int prefix_cache;     /* 1: keys and values of a prefix that was computed before are used again; 0: not */
 };
 
 TRAWL_API void trawl_engine_config_init(struct trawl_engine_config *config);
@@ -55,7 +56,7 @@ TRAWL_API void trawl_engine_config_init(struct trawl_engine_config *config);
  * threads: any; engines are independent of each other. */
 TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_engine_open(const struct trawl_engine_config *config,
                                                           trawl_engine **out, struct trawl_error *err);
-/* No job of the engine may be open. Sets *engine to NULL; NULL inside is allowed. */
+/* No job and no session of the engine may be open. Sets *engine to NULL; NULL inside is allowed. */
 TRAWL_API void trawl_engine_close(trawl_engine **engine);
 
 struct trawl_model_info {

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "trawl/engine.h"
+#include "trawl/mask.h"
 #include "trawl/status.h"
 
 #ifdef __cplusplus
@@ -75,6 +76,12 @@ struct trawl_job_config {
 
 TRAWL_API void trawl_job_config_init(struct trawl_job_config *config);
 
+enum trawl_early_stopping {
+    TRAWL_EARLY_STOPPING_FALSE = 0, /* stop when no beam looks able to beat the worst finished one */
+    TRAWL_EARLY_STOPPING_TRUE  = 1, /* stop as soon as num_beams answers are finished */
+    TRAWL_EARLY_STOPPING_NEVER = 2  /* stop when no beam can beat the worst finished one any more */
+};
+
 struct trawl_request {
     uint32_t size;         /* sizeof, set by _init */
     const int32_t *prompt; /* [n_prompt], copied */
@@ -88,6 +95,25 @@ struct trawl_request {
     uint64_t seed;
     bool has_seed;
     bool ignore_eos;
+    struct trawl_attention_mask attention_mask;
+    /* Pruning of a causal sequence: a token sees the first attention_sinks tokens and the last attention_window ones,
+     * itself included, and the memory of what no token will see any more is given back, so that a long answer runs in
+     * bounded memory. 0, 0: off. */
+    size_t attention_sinks, attention_window;
+    /* At most one of the following three; without any, one answer is generated token by token.
+     * Beam search as in Hugging Face: the best num_return_sequences of num_beams answers. */
+    size_t num_beams;            /* 0: off */
+    size_t num_return_sequences; /* 1 to num_beams */
+    double length_penalty;       /* scores are divided by the answer's length to this power */
+    enum trawl_early_stopping early_stopping;
+    /* Continuations of the prompt to score instead of generating: ids one after another, copied. */
+    const int32_t *completions;
+    const size_t *completion_lengths; /* [n_completions], each at least 1 */
+    size_t n_completions;             /* 0: off */
+    /* All answers whose probability is at least this, found depth first. */
+    double nbest_min_prob;         /* (0, 1]; 0: off */
+    size_t nbest_max_nodes;        /* tokens that may be tried before the search is given up */
+    size_t nbest_max_outputs;      /* most answers to return, the most probable ones */
     const int32_t *stop_token_ids; /* [n_stop_token_ids], copied */
     size_t n_stop_token_ids;
     bool want_logits;    /* on_logits for every prompt position */
@@ -105,16 +131,32 @@ enum trawl_finish_reason {
     TRAWL_FINISH_ERROR  = 2  /* could not be run: `error` says why; other requests are not affected */
 };
 
-/* Pointers are valid until the next trawl_job_next or trawl_job_close. */
+/* One continuation of a prompt. */
+struct trawl_output {
+    enum trawl_finish_reason finish_reason;
+    const int32_t *tokens;                            /* [n_tokens] */
+    const float *logprobs, *entropies, *varentropies; /* [n_tokens]; natural logs, nats, nats^2 */
+    size_t n_tokens;
+    double cumulative_logprob; /* sum of logprobs, in order, in double */
+    double score;              /* what the outputs of a request are ordered by; 0 for a sampled answer */
+};
+
+/* Pointers are valid until the next trawl_job_next or trawl_job_close. The fields from finish_reason to
+ * cumulative_logprob are those of the first output; a request without any has none of them. */
 struct trawl_result {
     uint64_t request;
     enum trawl_finish_reason finish_reason;
     const int32_t *tokens;                            /* [n_tokens] */
     const float *logprobs, *entropies, *varentropies; /* [n_tokens]; natural logs, nats, nats^2 */
     size_t n_tokens, n_prompt;
-    double cumulative_logprob; /* sum of logprobs, in order, in double */
-    const char *error;         /* NULL unless TRAWL_FINISH_ERROR */
-    bool from_journal;         /* not computed now */
+    double cumulative_logprob;          /* sum of logprobs, in order, in double */
+    const char *error;                  /* NULL unless TRAWL_FINISH_ERROR */
+    bool from_journal;                  /* not computed now */
+    bool pruned;                        /* attention_window was set: tokens outside it were forgotten */
+    const struct trawl_output *outputs; /* [n_outputs] best first; scored completions in their own order */
+    size_t n_outputs;
+    uint64_t n_nodes; /* n-best: tokens tried */
+    bool truncated;   /* n-best: a budget ended the search or left answers out */
 };
 
 /* `config` and what it points to is borrowed during the call, the callbacks' `user` for the job's life.
@@ -143,7 +185,15 @@ TRAWL_API void trawl_job_cancel(trawl_job *job);
 struct trawl_job_stats {
     uint64_t submitted, finished;             /* requests; finished ones include those from the journal */
     uint64_t committed;                       /* requests safe on disk */
-    uint64_t prompt_tokens, generated_tokens; /* computed in this process */
+    /* Of this run, not of what was in the journal. Counters of other processes are up to 0.2 s old. */
+    uint64_t prompt_tokens, generated_tokens; /* prompt tokens computed or found in the prefix cache */
+    uint64_t cached_tokens;                   /* those found */
+    uint64_t computed_tokens; /* through the model: prompts and answers, after a preemption once more */
+    uint64_t queued, running; /* requests now: waiting, in the batch */
+    uint64_t preemptions;     /* times a running request gave up its memory to an older one */
+    uint64_t kv_pages, kv_pages_held, kv_pages_idle; /* now, of 64 tokens; idle: kept for their content */
+    uint64_t kv_pages_peak;                          /* most held at once */
+    uint64_t kv_pages_evicted;                       /* idle ones that made room */
 };
 TRAWL_API void trawl_job_stats(trawl_job *job, struct trawl_job_stats *stats);
 

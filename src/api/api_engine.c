@@ -43,6 +43,7 @@ void trawl_engine_config_init(struct trawl_engine_config *config)
         .prefill_chunk    = d.prefill_chunk,
         .tree_leaves      = d.tree_leaves,
         .devices_per_rank = d.devices_per_rank,
+        .prefix_cache     = d.prefix_cache,
     };
 }
 
@@ -78,6 +79,7 @@ trawl_status trawl_engine_open(const struct trawl_engine_config *config, trawl_e
     c.isa              = config->isa;
     c.world            = config->world == NULL ? NULL : config->world->world;
     c.devices_per_rank = config->devices_per_rank;
+    c.prefix_cache     = config->prefix_cache != 0;
     c.log              = (struct tw_log){config->log, config->log_user, config->log_level};
 
     trawl_engine *e = NULL;
@@ -87,14 +89,39 @@ trawl_status trawl_engine_open(const struct trawl_engine_config *config, trawl_e
         tw_free(e);
         return status;
     }
+    (void)pthread_mutex_init(&e->lock, NULL);
     *out = e;
     return TRAWL_OK;
+}
+
+trawl_status tw_api_claim_job(trawl_engine *engine, struct trawl_error *err)
+{
+    trawl_status status = TRAWL_OK;
+    (void)pthread_mutex_lock(&engine->lock);
+    if (engine->has_job) {
+        status = tw_fail(err, TRAWL_ERR_INVALID, "the engine has an open job already");
+    } else if (engine->n_sessions > 0) {
+        status = tw_fail(err, TRAWL_ERR_INVALID, "the engine has %zu open sessions, a job needs it to itself",
+                         engine->n_sessions);
+    } else {
+        engine->has_job = true;
+    }
+    (void)pthread_mutex_unlock(&engine->lock);
+    return status;
+}
+
+void tw_api_release_job(trawl_engine *engine)
+{
+    (void)pthread_mutex_lock(&engine->lock);
+    engine->has_job = false;
+    (void)pthread_mutex_unlock(&engine->lock);
 }
 
 void trawl_engine_close(trawl_engine **engine)
 {
     if (*engine != NULL) {
-        TW_BUG_ON((*engine)->has_job);
+        TW_BUG_ON((*engine)->has_job || (*engine)->n_sessions > 0);
+        (void)pthread_mutex_destroy(&(*engine)->lock);
         tw_engine_close((*engine)->engine);
         tw_free(*engine);
         *engine = NULL;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/api_sampling.h"
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/philox.h"
@@ -18,16 +19,14 @@ void trawl_job_config_init(struct trawl_job_config *config)
 
 void trawl_request_init(struct trawl_request *request)
 {
-    *request = (struct trawl_request){
-        .size = sizeof *request, .top_p = 1, .repetition_penalty = 1, .max_tokens = 16};
-}
-
-void tw_job_outcome_release(struct tw_job_outcome *o)
-{
-    tw_free(o->tokens);
-    tw_free(o->logprobs);
-    tw_free(o->error);
-    *o = (struct tw_job_outcome){0};
+    *request = (struct trawl_request){.size                 = sizeof *request,
+                                      .top_p                = 1,
+                                      .repetition_penalty   = 1,
+                                      .max_tokens           = 16,
+                                      .num_return_sequences = 1,
+                                      .length_penalty       = 1,
+                                      .nbest_max_nodes      = 10000,
+                                      .nbest_max_outputs    = 1000};
 }
 
 static void free_request(struct tw_job_request *q, size_t n_sites)
@@ -38,9 +37,11 @@ static void free_request(struct tw_job_request *q, size_t n_sites)
     for (size_t i = 0; q->rows != NULL && i < n_sites; i++) {
         tw_free(q->rows[i]);
     }
+    tw_job_mask_release(&q->mask);
     tw_job_outcome_release(&q->outcome);
     tw_free(q->rows);
     tw_free(q->row_capacity);
+    tw_job_search_release(&q->search);
     tw_free(q->ids);
     tw_free(q->task_id);
     tw_free(q);
@@ -134,26 +135,6 @@ static bool on_token(void *user, uint64_t id, int32_t token, float logprob)
     return job->config.on_token(job->config.user, id, token, logprob);
 }
 
-static trawl_status keep_outcome(struct tw_job_request *q, const struct tw_result *r, struct trawl_error *err)
-{
-    struct tw_job_outcome *o = &q->outcome;
-    size_t n                 = r->n_tokens;
-    o->prompt_hash           = q->prompt_hash;
-    o->n_tokens              = n;
-    o->finish                = r->finish == TW_FINISH_STOP     ? TRAWL_FINISH_STOP
-                               : r->finish == TW_FINISH_LENGTH ? TRAWL_FINISH_LENGTH
-                                                               : TRAWL_FINISH_ERROR;
-    TW_TRY(tw_alloc(n, sizeof *o->tokens, &o->tokens, err));
-    TW_TRY(tw_alloc(3 * n, sizeof *o->logprobs, &o->logprobs, err));
-    if (n > 0) {
-        memcpy(o->tokens, r->tokens, n * sizeof *o->tokens);
-        memcpy(o->logprobs, r->logprobs, n * sizeof(float));
-        memcpy(o->logprobs + n, r->entropies, n * sizeof(float));
-        memcpy(o->logprobs + 2 * n, r->varentropies, n * sizeof(float));
-    }
-    return r->error == NULL ? TRAWL_OK : tw_strdup(r->error->message, &o->error, err);
-}
-
 static trawl_status on_finished(void *user, const struct tw_result *r, struct trawl_error *err)
 {
     trawl_job *job           = user;
@@ -162,7 +143,8 @@ static trawl_status on_finished(void *user, const struct tw_result *r, struct tr
     if (r->finish == TW_FINISH_CANCELLED) {
         q->cancelled = true;
     } else {
-        status = keep_outcome(q, r, err);
+        status                 = tw_job_outcome_take(&q->outcome, r, err);
+        q->outcome.prompt_hash = q->prompt_hash;
         atomic_fetch_add(&job->n_finished, 1);
     }
     (void)pthread_mutex_lock(&job->lock);
@@ -243,10 +225,12 @@ trawl_status trawl_job_open(trawl_engine *engine, const struct trawl_job_config 
                        "struct trawl_job_config has size %u, expected %zu: call _init first",
                        (unsigned)config->size, sizeof *config);
     }
-    if (engine->has_job) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "the engine has an open job already");
-    }
     TW_TRY(tw_alloc(1, sizeof *job, &job, err));
+    trawl_status claimed = tw_api_claim_job(engine, err);
+    if (claimed != TRAWL_OK) {
+        tw_free(job);
+        return claimed;
+    }
     job->engine = engine;
     job->config = *config;
     if (job->config.commit_every == 0) {
@@ -255,7 +239,6 @@ trawl_status trawl_job_open(trawl_engine *engine, const struct trawl_job_config 
     tw_str_init(&job->line, 0);
     (void)pthread_mutex_init(&job->lock, NULL);
     (void)pthread_cond_init(&job->changed, NULL);
-    engine->has_job = true;
     tw_engine_resume(engine->engine);
     trawl_status status = open_job(job, config, err);
     if (status != TRAWL_OK) {
@@ -301,32 +284,31 @@ static trawl_status make_request(const trawl_job *job, const struct trawl_reques
     TW_TRY(tw_strdup(r->task_id == NULL ? "" : r->task_id, &q->task_id, err));
     TW_TRY(tw_alloc(job->n_sites, sizeof *q->rows, &q->rows, err));
     TW_TRY(tw_alloc(job->n_sites, sizeof *q->row_capacity, &q->row_capacity, err));
-    q->number      = number;
-    q->sample_idx  = r->sample_idx;
-    q->prompt_hash = tw_hash64(q->ids, n * sizeof *q->ids);
+    q->number     = number;
+    q->sample_idx = r->sample_idx;
+    TW_TRY(tw_job_mask_copy(&q->mask, r, err));
+    q->prompt_hash = tw_job_mask_hash(&q->mask, r->n_prompt, tw_hash64(q->ids, n * sizeof *q->ids));
     q->engine      = (struct tw_request){
              .id         = id,
              .prompt     = q->ids,
              .n_prompt   = r->n_prompt,
              .max_tokens = r->max_tokens,
-             .sampling   = {.temperature        = r->temperature,
-                            .top_k              = r->top_k,
-                            .top_p              = r->top_p,
-                            .min_p              = r->min_p,
-                            .repetition_penalty = r->repetition_penalty,
-                            .seed               = seed_of(job, r, number)},
+             .sampling   = tw_api_sampling(r, seed_of(job, r, number)),
              .stop       = q->ids + r->n_prompt,
              .n_stop     = r->n_stop_token_ids,
+             .mask       = q->mask.mask,
              .ignore_eos = r->ignore_eos,
              .capture    = job->n_sites > 0,
              .logits     = r->want_logits && job->config.on_logits != NULL,
     };
+    TW_TRY(tw_job_search_copy(&q->search, r, &q->engine, err));
+    q->prompt_hash = tw_job_search_hash(&q->engine, q->prompt_hash);
     if (id < job->n_journal) {
         const struct tw_job_outcome *known = &job->committed[id];
         if (known->number != number || known->prompt_hash != q->prompt_hash) {
-            return tw_fail(err, TRAWL_ERR_EXISTS,
-                           "request %llu is not the one in the journal: its %s differs",
-                           (unsigned long long)number, known->number != number ? "number" : "prompt");
+            return tw_fail(
+                err, TRAWL_ERR_EXISTS, "request %llu is not the one in the journal: its %s differs",
+                (unsigned long long)number, known->number != number ? "number" : "prompt, attention mask or search");
         }
         q->outcome         = job->committed[id];
         job->committed[id] = (struct tw_job_outcome){0};
@@ -418,17 +400,22 @@ static void fill_result(struct trawl_result *result, const struct tw_job_request
     *result                        = (struct trawl_result){
                                .request       = q->engine.id,
                                .finish_reason = o->finish,
-                               .tokens        = o->tokens,
-                               .logprobs      = o->logprobs,
-                               .entropies     = o->logprobs + o->n_tokens,
-                               .varentropies  = o->logprobs + 2 * o->n_tokens,
-                               .n_tokens      = o->n_tokens,
                                .n_prompt      = q->engine.n_prompt,
                                .error         = o->error,
                                .from_journal  = q->from_journal,
+                               .pruned        = q->mask.mask.prune,
+                               .outputs       = o->outputs,
+                               .n_nodes       = o->n_nodes,
+                               .truncated     = o->truncated,
+                               .n_outputs     = o->n_outputs,
     };
-    for (size_t i = 0; i < o->n_tokens; i++) {
-        result->cumulative_logprob += (double)o->logprobs[i];
+    if (o->n_outputs > 0) {
+        result->tokens             = o->outputs[0].tokens;
+        result->logprobs           = o->outputs[0].logprobs;
+        result->entropies          = o->outputs[0].entropies;
+        result->varentropies       = o->outputs[0].varentropies;
+        result->n_tokens           = o->outputs[0].n_tokens;
+        result->cumulative_logprob = o->outputs[0].cumulative_logprob;
     }
 }
 
@@ -467,11 +454,23 @@ void trawl_job_cancel(trawl_job *job)
 
 void trawl_job_stats(trawl_job *job, struct trawl_job_stats *stats)
 {
+    struct tw_engine_stats e;
+    tw_engine_stats(job->engine->engine, &e);
     (void)pthread_mutex_lock(&job->lock);
     *stats = (struct trawl_job_stats){
-        .submitted = job->n_submitted,
-        .finished  = atomic_load(&job->n_finished),
-        .committed = atomic_load(&job->n_committed),
+        .submitted       = job->n_submitted,
+        .finished        = atomic_load(&job->n_finished),
+        .committed       = atomic_load(&job->n_committed),
+        .cached_tokens   = e.cached_tokens,
+        .computed_tokens = e.computed_tokens,
+        .queued  = job->n_submitted - tw_min_size(job->next_pull, job->n_submitted) + e.queued + e.preempted,
+        .running = e.running,
+        .preemptions      = e.preemptions,
+        .kv_pages         = e.pages,
+        .kv_pages_held    = e.held_pages,
+        .kv_pages_idle    = e.idle_pages,
+        .kv_pages_peak    = e.peak_pages,
+        .kv_pages_evicted = e.evicted_pages,
     };
     tw_engine_progress(job->engine->engine, &stats->prompt_tokens, &stats->generated_tokens);
     (void)pthread_mutex_unlock(&job->lock);
@@ -512,7 +511,7 @@ void trawl_job_close(trawl_job **handle)
     tw_str_release(&job->line);
     (void)pthread_mutex_destroy(&job->lock);
     (void)pthread_cond_destroy(&job->changed);
-    job->engine->has_job = false;
+    tw_api_release_job(job->engine);
     tw_free(job);
     *handle = NULL;
 }

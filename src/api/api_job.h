@@ -8,6 +8,9 @@
 #include <stdatomic.h>
 
 #include "api/api_engine.h"
+#include "api/api_mask.h"
+#include "api/api_outcome.h"
+#include "api/api_search.h"
 #include "base/str.h"
 #include "store/store.h"
 #include "store/store_journal.h"
@@ -16,23 +19,15 @@
 
 enum { TW_JOB_SITES_MAX = 4096 };
 
-struct tw_job_outcome {
-    enum trawl_finish_reason finish;
-    int32_t *tokens; /* [n_tokens] owned */
-    float *logprobs; /* [3 * n_tokens] owned: logprobs, entropies, varentropies */
-    size_t n_tokens;
-    char *error; /* owned */
-    uint64_t prompt_hash;
-    uint64_t number; /* as read back from the journal */
-};
-
 struct tw_job_request {
     struct tw_request engine; /* prompt and stop point into `ids`; its id is the place in this job */
     uint64_t number;          /* in the files */
     int32_t *ids;             /* owned: prompt, then stop ids */
-    char *task_id;            /* owned */
+    struct tw_job_search search;
+    char *task_id; /* owned */
     int64_t sample_idx;
-    uint64_t prompt_hash;
+    struct tw_job_mask mask; /* owned: what engine.mask points to */
+    uint64_t prompt_hash;    /* with the mask in it */
     bool finished, cancelled, from_journal;
     struct tw_job_outcome outcome;
     float **rows;         /* [n_sites] captured so far, [n_rows, width] each */
@@ -86,6 +81,5 @@ trawl_status tw_job_record(trawl_job *job, const struct tw_job_request *q, struc
 /* Commit what is left and mark the store complete. */
 trawl_status tw_job_finish_files(trawl_job *job, struct trawl_error *err);
 void tw_job_close_files(trawl_job *job);
-void tw_job_outcome_release(struct tw_job_outcome *o);
 
 #endif /* TW_API_JOB_H */

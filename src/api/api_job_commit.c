@@ -2,7 +2,6 @@
 /* What a job writes: one journal record per request, its rows to the store, both in request order, and a
  * commit per group of `commit_every` requests: first the store, then the journal, so that the journal never
  * claims what the store lacks. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,83 +10,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 
-static const char *const finish_names[] = {
-    [TRAWL_FINISH_STOP] = "stop", [TRAWL_FINISH_LENGTH] = "length", [TRAWL_FINISH_ERROR] = "error"};
-
 /* ---- reading back ---- */
-
-/* A number, or what JSON has no number for as a string: "nan", "inf", "-inf". */
-static trawl_status read_float(const json_t *v, const char *key, float *to, struct trawl_error *err)
-{
-    if (json_is_number(v)) {
-        *to = (float)json_number_value(v);
-        return TRAWL_OK;
-    }
-    const char *text = json_is_string(v) ? json_string_value(v) : "";
-    char *end        = NULL;
-    *to              = strtof(text, &end);
-    if (end == text || *end != '\0') {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record: \"%s\" holds %s, expected numbers", key,
-                       tw_json_type_name(v));
-    }
-    return TRAWL_OK;
-}
-
-static trawl_status read_floats(const json_t *j, const char *key, float *to, size_t n,
-                                struct trawl_error *err)
-{
-    json_t *a = NULL;
-    TW_TRY(tw_json_get_array(j, key, "journal record", &a, err));
-    if (json_array_size(a) != n) {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record: \"%s\" has %zu numbers, expected %zu", key,
-                       json_array_size(a), n);
-    }
-    for (size_t i = 0; i < n; i++) {
-        TW_TRY(read_float(json_array_get(a, i), key, &to[i], err));
-    }
-    return TRAWL_OK;
-}
-
-/* `least`: the smallest number that the record can have. */
-static trawl_status parse_outcome(const json_t *j, uint64_t least, struct tw_job_outcome *o,
-                                  struct trawl_error *err)
-{
-    const char *finish = "", *error = NULL, *hash = "0";
-    int64_t found  = -1;
-    json_t *tokens = NULL;
-    TW_TRY(tw_json_get_int(j, "id", "journal record", &found, err));
-    TW_TRY(tw_json_get_string(j, "finish_reason", "journal record", &finish, err));
-    TW_TRY(tw_json_get_string(j, "error", "journal record", &error, err));
-    TW_TRY(tw_json_get_string(j, "prompt_hash", "journal record", &hash, err));
-    TW_TRY(tw_json_get_array(j, "tokens", "journal record", &tokens, err));
-    if (found < 0 || (uint64_t)found < least) {
-        return tw_fail(err, TRAWL_ERR_FORMAT,
-                       "journal record of request %lld stands where one from %llu on is expected",
-                       (long long)found, (unsigned long long)least);
-    }
-    size_t known = sizeof finish_names / sizeof finish_names[0], f = 0;
-    while (f < known && strcmp(finish, finish_names[f]) != 0) {
-        f++;
-    }
-    char *end      = NULL;
-    o->prompt_hash = strtoull(hash, &end, 16);
-    if (f == known || strlen(hash) != 16 || *end != '\0') {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record of request %llu is damaged",
-                       (unsigned long long)found);
-    }
-    o->number   = (uint64_t)found;
-    o->finish   = (enum trawl_finish_reason)f;
-    o->n_tokens = json_array_size(tokens);
-    TW_TRY(tw_alloc(o->n_tokens, sizeof *o->tokens, &o->tokens, err));
-    TW_TRY(tw_alloc(3 * o->n_tokens, sizeof *o->logprobs, &o->logprobs, err));
-    for (size_t i = 0; i < o->n_tokens; i++) {
-        o->tokens[i] = (int32_t)json_integer_value(json_array_get(tokens, i));
-    }
-    TW_TRY(read_floats(j, "logprobs", o->logprobs, o->n_tokens, err));
-    TW_TRY(read_floats(j, "entropy", o->logprobs + o->n_tokens, o->n_tokens, err));
-    TW_TRY(read_floats(j, "varentropy", o->logprobs + 2 * o->n_tokens, o->n_tokens, err));
-    return error == NULL ? TRAWL_OK : tw_strdup(error, &o->error, err);
-}
 
 static trawl_status read_record(void *user, uint64_t group, const char *text, size_t n,
                                 struct trawl_error *err)
@@ -101,7 +24,7 @@ static trawl_status read_record(void *user, uint64_t group, const char *text, si
     if (status == TRAWL_OK) {
         job->committed[job->n_journal] = (struct tw_job_outcome){0};
         uint64_t least = job->n_journal == 0 ? 0 : job->committed[job->n_journal - 1].number + 1;
-        status         = parse_outcome(j, least, &job->committed[job->n_journal], err);
+        status         = tw_job_outcome_read(j, least, &job->committed[job->n_journal], err);
         job->n_journal++;
     }
     json_decref(j);
@@ -209,49 +132,12 @@ trawl_status tw_job_open_files(trawl_job *job, const struct trawl_job_config *co
 
 /* ---- writing ---- */
 
-static void write_floats(struct tw_json_writer *w, const char *key, const float *x, size_t n)
-{
-    tw_json_key(w, key);
-    tw_json_begin_array(w);
-    for (size_t i = 0; i < n; i++) {
-        if (isfinite(x[i])) {
-            tw_json_float(w, x[i]);
-        } else {
-            tw_json_string(w, isnan(x[i]) ? "nan" : x[i] > 0 ? "inf" : "-inf");
-        }
-    }
-    tw_json_end_array(w);
-}
-
 static trawl_status add_record(trawl_job *job, const struct tw_job_request *q, struct trawl_error *err)
 {
-    const struct tw_job_outcome *o = &q->outcome;
     struct tw_json_writer w;
-    char hash[17];
-    tw_hash_hex(o->prompt_hash, hash);
     tw_str_reset(&job->line);
     tw_json_writer_init(&w, &job->line, 0);
-    tw_json_begin_object(&w);
-    tw_json_key(&w, "id");
-    tw_json_int(&w, (int64_t)q->number);
-    tw_json_key(&w, "prompt_hash");
-    tw_json_string(&w, hash);
-    tw_json_key(&w, "finish_reason");
-    tw_json_string(&w, finish_names[o->finish]);
-    tw_json_key(&w, "tokens");
-    tw_json_begin_array(&w);
-    for (size_t i = 0; i < o->n_tokens; i++) {
-        tw_json_int(&w, o->tokens[i]);
-    }
-    tw_json_end_array(&w);
-    write_floats(&w, "logprobs", o->logprobs, o->n_tokens);
-    write_floats(&w, "entropy", o->logprobs + o->n_tokens, o->n_tokens);
-    write_floats(&w, "varentropy", o->logprobs + 2 * o->n_tokens, o->n_tokens);
-    if (o->error != NULL) {
-        tw_json_key(&w, "error");
-        tw_json_string(&w, o->error);
-    }
-    tw_json_end_object(&w);
+    tw_job_outcome_write(&w, q->number, &q->outcome, q->engine.kind != TW_REQUEST_SAMPLE);
     TW_TRY(tw_json_writer_finish(&w, err));
     return tw_journal_add(job->journal, tw_str_text(&job->line), job->line.size, err);
 }
@@ -270,7 +156,7 @@ static trawl_status store_rows(trawl_job *job, const struct tw_job_request *q, s
     }
     for (size_t i = 0; status == TRAWL_OK && i < n; i++) {
         generated[i] = i >= n_prompt;
-        token[i]     = i < n_prompt ? q->engine.prompt[i] : q->outcome.tokens[i - n_prompt];
+        token[i]     = i < n_prompt ? q->engine.prompt[i] : q->outcome.outputs[0].tokens[i - n_prompt];
     }
     if (status == TRAWL_OK) {
         struct tw_store_request r = {.id           = q->number,

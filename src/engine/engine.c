@@ -19,6 +19,7 @@ void tw_engine_config_init(struct tw_engine_config *c)
         .batch_size       = BATCH_SIZE,
         .prefill_chunk    = PREFILL_CHUNK,
         .tree_leaves      = TREE_LEAVES,
+        .prefix_cache     = true,
         .devices_per_rank = 1,
     };
 }
@@ -65,6 +66,7 @@ static trawl_status resolve(struct tw_engine *e, const struct tw_model_config *m
         size_t page       = tw_kv_page_bytes(c->kv_dtype, m->n_layers, m->n_kv_heads, m->head_dim);
         size_t want       = c->batch_size * tw_kv_pages_for(c->max_model_len) * page;
         size_t free_bytes = (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+        e->kv_automatic   = true;
         c->kv_cache_bytes = tw_min_size(want, free_bytes / 2 / (size_t)c->mesh.data);
     }
     return TRAWL_OK;
@@ -121,16 +123,26 @@ static trawl_status init_replicas(struct tw_engine *e, struct trawl_error *err)
     return TRAWL_OK;
 }
 
+static trawl_status connect_replicas(struct tw_engine *e, struct trawl_error *err)
+{
+    for (int i = 0; i < e->place.n_replicas; i++) {
+        TW_TRY(tw_replica_connect(&e->replicas[i], err));
+    }
+    return TRAWL_OK;
+}
+
 /* What bounds a replica's steps and memory, and changes no result: rank 0's word counts. */
 static trawl_status take_limits(struct tw_engine *e, struct trawl_error *err)
 {
     struct tw_engine_config *c = &e->config;
-    uint64_t limits[]          = {c->batch_size, c->prefill_chunk, c->max_model_len, c->kv_cache_bytes};
+    uint64_t limits[]          = {c->batch_size, c->prefill_chunk, c->max_model_len, c->kv_cache_bytes,
+                                  c->prefix_cache};
     TW_TRY(tw_comm_bcast(c->world->all, 0, limits, sizeof limits, err));
     c->batch_size     = limits[0];
     c->prefill_chunk  = limits[1];
     c->max_model_len  = limits[2];
     c->kv_cache_bytes = limits[3];
+    c->prefix_cache   = limits[4] != 0;
     return TRAWL_OK;
 }
 
@@ -157,7 +169,8 @@ static trawl_status open_engine(struct tw_engine *e, struct trawl_error *err)
     if (w != NULL) {
         TW_TRY(tw_engine_compare_model(e, err));
     }
-    return agree(e, init_replicas(e, err), err);
+    TW_TRY(agree(e, init_replicas(e, err), err));
+    return agree(e, connect_replicas(e, err), err);
 }
 
 trawl_status tw_engine_open(struct tw_engine **out, const struct tw_engine_config *config,
@@ -166,7 +179,8 @@ trawl_status tw_engine_open(struct tw_engine **out, const struct tw_engine_confi
     struct tw_engine *e = NULL;
     *out                = NULL;
     TW_TRY(tw_alloc(1, sizeof *e, &e, err));
-    e->config           = *config;
+    e->config = *config;
+    (void)pthread_mutex_init(&e->vocabulary_lock, NULL);
     trawl_status status = open_engine(e, err);
     if (status != TRAWL_OK) {
         e->config.world = NULL; /* the others have given up too */
@@ -191,6 +205,8 @@ void tw_engine_close(struct tw_engine *e)
         tw_replica_release(&e->replicas[i]);
     }
     tw_free(e->replicas);
+    tw_vocabulary_release(&e->vocabulary);
+    (void)pthread_mutex_destroy(&e->vocabulary_lock);
     tw_model_free(e->model);
     tw_free(e);
 }

@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "constrain/constrain.h"
+#include "engine/engine_mask.h"
 #include "kernels/kernels.h"
 #include "mesh/mesh.h"
 #include "model/model_site.h"
@@ -32,7 +34,11 @@ struct tw_engine_config {
     size_t max_model_len;   /* longest sequence; 0: the model's context */
     size_t
         kv_cache_bytes; /* per replica; 0: what batch_size sequences need, within half of the free memory */
+    bool prefix_cache;  /* pages of a prefix that was computed before are used again; on */
     const char *isa;    /* as tw_kernels_init */
+    /* Gives the texts of a model's tokens when the first constraint comes; NULL: there are none. */
+    trawl_status (*vocabulary)(const char *model_path, size_t n_vocab, struct tw_vocabulary *out,
+                               struct trawl_error *err);
     struct tw_log log;
     struct tw_world *world; /* the processes that share the mesh; NULL: this one has all of it. Kept */
     int devices_per_rank;   /* of each process, with a world */
@@ -63,27 +69,83 @@ struct tw_engine_memory tw_engine_memory(const struct tw_engine *engine);
 
 /* ---- requests and results ---- */
 
+/* What is made of the prompt. */
+enum tw_request_kind {
+    TW_REQUEST_SAMPLE, /* one answer, token by token */
+    TW_REQUEST_BEAM,   /* the best answers that beam search finds */
+    TW_REQUEST_SCORE,  /* the log-probabilities of given continuations */
+    TW_REQUEST_NBEST   /* all answers above a probability */
+};
+
+enum tw_early_stopping { TW_EARLY_STOPPING_FALSE, TW_EARLY_STOPPING_TRUE, TW_EARLY_STOPPING_NEVER };
+
+/* Hugging Face's parameters of the same names; engine_beam.c has the rules. */
+struct tw_beam_params {
+    size_t num_beams, num_return_sequences;
+    double length_penalty;
+    enum tw_early_stopping early_stopping;
+};
+
+/* Continuations to score, one after another in `tokens`; number i ends before ends[i]. Borrowed like prompt. */
+struct tw_score_params {
+    const int32_t *tokens;
+    const uint32_t *ends; /* [n] ascending; none is empty */
+    size_t n;
+};
+
+struct tw_nbest_params {
+    double min_prob;    /* (0, 1]: of a whole answer */
+    size_t max_nodes;   /* tokens that may be tried before the search is given up */
+    size_t max_outputs; /* the most probable ones are kept */
+};
+
+/* What the text of an answer has to satisfy (constrain/constrain.h). */
+struct tw_request_constraint {
+    enum tw_constraint_kind kind;
+    const char *text; /* [n] borrowed like prompt */
+    size_t n;
+};
+
 struct tw_request {
     uint64_t id;
+    enum tw_request_kind kind;
     const int32_t *prompt; /* [n_prompt], borrowed until the request is finished; every id is in [0, vocab) */
     size_t n_prompt;
-    size_t max_tokens; /* 0: compute the prompt only */
+    size_t max_tokens;   /* 0: compute the prompt only */
+    struct tw_mask mask; /* its lists are borrowed like prompt */
     struct tw_sample_params sampling;
+    struct tw_request_constraint constraint;
     const int32_t *stop; /* [n_stop] further end tokens, borrowed like prompt */
     size_t n_stop;
-    bool ignore_eos; /* the model's own end tokens do not end it (stop still does) */
-    bool capture;    /* deliver the rows of the run's sites */
-    bool logits;     /* deliver the logits of every prompt position */
+    struct tw_beam_params beam;   /* TW_REQUEST_BEAM */
+    struct tw_score_params score; /* TW_REQUEST_SCORE */
+    struct tw_nbest_params nbest; /* TW_REQUEST_NBEST */
+    bool ignore_eos;              /* the model's own end tokens do not end it (stop still does) */
+    bool capture;                 /* deliver the rows of the run's sites */
+    bool logits;                  /* deliver the logits of every prompt position */
 };
 
 enum tw_finish { TW_FINISH_STOP, TW_FINISH_LENGTH, TW_FINISH_ERROR, TW_FINISH_CANCELLED };
 
+/* One continuation of the prompt. Everything is borrowed during the call. */
+struct tw_output {
+    const int32_t *tokens;                            /* [n_tokens] generated, an end token included */
+    const float *logprobs, *entropies, *varentropies; /* [n_tokens] */
+    size_t n_tokens;
+    const struct tw_top_logprob *top; /* [n_tokens, n_top] */
+    size_t n_top;
+    double score; /* what the outputs of a request are ordered by */
+    enum tw_finish finish;
+};
+
 struct tw_result {
     uint64_t id;
-    enum tw_finish finish;
-    const int32_t *tokens; /* [n_tokens] generated, an end token included; borrowed during the call */
-    const float *logprobs, *entropies, *varentropies; /* [n_tokens] */
-    size_t n_tokens, n_prompt;
+    enum tw_finish finish;           /* of the request: that of its first output, or why there is none */
+    const struct tw_output *outputs; /* [n_outputs] */
+    size_t n_outputs;
+    size_t n_prompt;
+    uint64_t n_nodes;                /* TW_REQUEST_NBEST: tokens tried */
+    bool truncated;                  /* TW_REQUEST_NBEST: a budget left something out */
     const struct trawl_error *error; /* TW_FINISH_ERROR: why */
 };
 
@@ -103,8 +165,13 @@ struct tw_work {
      * token at each (0 after its last). */
     trawl_status (*logits)(void *user, uint64_t id, size_t position, const float *rows, const float *logprobs,
                            size_t n, size_t n_vocab, struct trawl_error *err);
-    /* One generated token, as it comes; false ends the answer with it (TW_FINISH_STOP). */
+    /* One token of an answer that is sampled, as it comes; false ends the answer with it (TW_FINISH_STOP). */
     bool (*token)(void *user, uint64_t id, int32_t token, float logprob);
+    /* Which tokens may follow the answer's tokens [n] of a sampled request: clear bits of those that may not, of the
+     * ones its constraint allows. A failure, or no bit left, ends the request with an error. NULL: nobody asks. Not
+     * asked in other processes: a world of several has to have none. */
+    trawl_status (*allowed)(void *user, uint64_t id, const int32_t *tokens, size_t n, uint32_t *bits,
+                            struct trawl_error *err);
     trawl_status (*finished)(void *user, const struct tw_result *result, struct trawl_error *err);
     /* The run ends early (a replica failed): a `pull` that waits, and every later one, returns END. */
     void (*stop)(void *user);
@@ -119,6 +186,24 @@ trawl_status tw_engine_run(struct tw_engine *engine, const struct tw_work *work,
 
 /* Tokens computed by the run under way (or the last one), readable from any thread while it runs. */
 void tw_engine_progress(const struct tw_engine *engine, uint64_t *prompt_tokens, uint64_t *generated_tokens);
+
+/* Counters of the same run, all replicas of all processes together; 64-bit numbers only. Those of other
+ * processes are up to 0.2 s old while it runs. */
+struct tw_engine_stats {
+    uint64_t running, preempted, queued; /* requests now: in the batch; waiting to go on; without room yet */
+    uint64_t computed_tokens;            /* rows that went through the model */
+    uint64_t cached_tokens;              /* of prompts, found in the prefix cache instead */
+    uint64_t preemptions;
+    uint64_t evicted_pages;
+    uint64_t pages, held_pages, idle_pages; /* now: of the KV cache; in use; kept for their content */
+    uint64_t peak_pages;                    /* most that were in use */
+    /* Sums over steps: positions of pages in use, and those of them that hold nothing. */
+    uint64_t held_positions, empty_positions;
+};
+
+enum { TW_ENGINE_STATS = sizeof(struct tw_engine_stats) / sizeof(uint64_t) };
+
+void tw_engine_stats(const struct tw_engine *engine, struct tw_engine_stats *stats);
 
 /* Stop a run after its current step, and every later one until tw_engine_resume; async-signal-safe. */
 void tw_engine_cancel(struct tw_engine *engine);

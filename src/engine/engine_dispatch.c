@@ -22,6 +22,7 @@ struct head {
     size_t room, n_lent;
     uint64_t heard; /* tw_clock_ns: when it was last known to get on */
     uint64_t prompt_tokens, generated_tokens;
+    struct tw_engine_stats stats;
     bool done;
 };
 
@@ -66,19 +67,8 @@ static trawl_status send_to_all(struct tw_dispatcher *d, enum tw_letter_kind kin
 static trawl_status lend(struct head *h, const struct tw_request *q, struct trawl_error *err)
 {
     struct tw_engine_letter *letter = NULL;
-    size_t n                        = q->n_prompt + q->n_stop;
-    size_t bytes = sizeof *letter + n * sizeof *q->prompt, i = 0;
-    TW_TRY(tw_alloc(bytes, 1, &letter, err));
-    letter->kind           = TW_LETTER_REQUEST;
-    letter->request        = *q;
-    letter->request.prompt = letter->request.stop = NULL;
-    int32_t *ids                                  = (int32_t *)(void *)letter->data;
-    if (q->n_prompt > 0) {
-        memcpy(ids, q->prompt, q->n_prompt * sizeof *ids);
-    }
-    if (q->n_stop > 0) {
-        memcpy(ids + q->n_prompt, q->stop, q->n_stop * sizeof *ids);
-    }
+    size_t bytes = 0, i = 0;
+    TW_TRY(tw_letter_pack_request(q, &letter, &bytes, err));
     while (h->lent[i].used) {
         i++;
     }
@@ -134,32 +124,39 @@ static trawl_status take_finished(struct tw_dispatcher *d, struct head *h, struc
                                   const struct tw_engine_letter *l, struct trawl_error *err)
 {
     struct trawl_error why;
-    size_t n                = l->n;
-    struct tw_result result = {.id           = l->id,
-                               .finish       = (enum tw_finish)l->finish,
-                               .n_prompt     = l->width,
-                               .n_tokens     = n,
-                               .tokens       = (const int32_t *)(const void *)l->data,
-                               .logprobs     = l->data + n,
-                               .entropies    = l->data + 2 * n,
-                               .varentropies = l->data + 3 * n};
+    struct tw_output *outputs = NULL;
+    struct tw_result result   = {.id        = l->id,
+                                 .finish    = (enum tw_finish)l->finish,
+                                 .n_prompt  = l->width,
+                                 .n_outputs = l->n,
+                                 .n_nodes   = l->position,
+                                 .truncated = l->site != 0};
+    TW_TRY(tw_alloc(l->n, sizeof *outputs, &outputs, err));
+    const float *rest = tw_letter_outputs(l, outputs);
+    result.outputs    = outputs;
     if (result.finish == TW_FINISH_ERROR) {
-        memcpy(&why, l->data + 4 * n, sizeof why);
+        memcpy(&why, rest, sizeof why);
         result.error = &why;
     }
-    if (lent->stopped) {
-        result.n_tokens = lent->n_tokens;
-        result.finish   = TW_FINISH_STOP;
+    if (lent->stopped && l->n > 0) {
+        outputs[0].n_tokens = lent->n_tokens;
+        outputs[0].finish = result.finish = TW_FINISH_STOP;
     }
     lent->used = false;
     h->n_lent--;
-    return d->work->finished(d->work->user, &result, err);
+    trawl_status status = d->work->finished(d->work->user, &result, err);
+    tw_free(outputs);
+    return status;
 }
 
 static void take_progress(struct tw_dispatcher *d, struct head *h, const struct tw_engine_letter *l)
 {
     atomic_fetch_add(&d->engine->prompt_tokens, l->position - h->prompt_tokens);
     atomic_fetch_add(&d->engine->generated_tokens, l->n - h->generated_tokens);
+    struct tw_engine_stats now;
+    memcpy(&now, l->data, sizeof now);
+    tw_engine_add_stats(d->engine, &h->stats, &now);
+    h->stats            = now;
     h->prompt_tokens    = l->position;
     h->generated_tokens = l->n;
 }

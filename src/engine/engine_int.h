@@ -3,29 +3,18 @@
 #ifndef TW_ENGINE_ENGINE_INT_H
 #define TW_ENGINE_ENGINE_INT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/thread.h"
 #include "engine/engine.h"
+#include "engine/engine_group.h"
+#include "engine/engine_limits.h"
 #include "engine/engine_peers.h"
 #include "engine/engine_place.h"
 #include "engine/engine_world.h"
-#include "kv/kv_pages.h"
+#include "kv/kv_prefix.h"
 #include "model/model_device.h"
-
-/* A request under way. */
-struct tw_sequence {
-    struct tw_request request;
-    bool active;
-    int32_t *tokens;                            /* prompt, then what was generated; [n_prompt + max_tokens] */
-    size_t n_tokens;                            /* known */
-    size_t n_computed;                          /* positions whose keys and values are cached */
-    float *logprobs, *entropies, *varentropies; /* of generated tokens */
-    uint32_t *pages;
-    size_t n_pages;
-    /* Its rows in the current step. */
-    size_t row, n_rows, n_logit_rows, logit_row;
-};
 
 struct tw_replica {
     struct tw_engine *engine;
@@ -35,25 +24,33 @@ struct tw_replica {
     struct tw_team *team;        /* n_devices * threads threads */
     struct tw_peers peers;       /* processes with its other devices */
     struct tw_kv_pages pages;
-    struct tw_sequence *sequences; /* [batch_size] */
-    size_t *order;                 /* [batch_size] active slots, oldest first */
-    size_t n_active;
+    struct tw_kv_prefix prefix; /* what is in them */
+    struct tw_group **groups;   /* [batch_size] requests under way, oldest first */
+    size_t n_groups;
+    size_t n_running;       /* the first of them; the others are preempted */
+    size_t n_slots;         /* of the batch, taken by them */
+    struct tw_request held; /* pulled, but there was no room yet */
+    bool has_held;
     float *logits; /* [max_logit_rows, vocab] */
     size_t max_logit_rows, logits_bytes;
 
     /* The step, built anew each time in the same memory. */
     struct tw_step step;
-    int32_t *tokens;                  /* [max_rows] */
-    uint32_t *row_segment;            /* [max_rows] */
-    struct tw_segment *segments;      /* [batch_size] */
+    int32_t *tokens;             /* [max_rows] */
+    uint32_t *row_segment;       /* [max_rows] */
+    struct tw_segment *segments; /* [max_rows] */
+    struct tw_step_masks masks;  /* what these point to */
+    struct tw_page_copies copies;
     uint32_t *logit_rows;             /* [max_logit_rows] */
     struct tw_sequence **logit_owner; /* [max_logit_rows] */
     struct tw_sampled *sampled;       /* [max_logit_rows] */
     float *next_logprob;              /* [max_logit_rows] */
     size_t max_rows;
+    struct tw_constraint_cache constraints;
     _Atomic uint32_t next_sample;
-    trawl_status collected;      /* of the step's columns from other processes */
-    struct tw_capture *captures; /* [n_sites] of the run */
+    struct tw_engine_stats stats, told; /* of the run so far; as far as the engine knows */
+    trawl_status collected;             /* of the step's columns from other processes */
+    struct tw_capture *captures;        /* [n_sites] of the run */
     size_t n_sites;
     void *capture_rows;
     size_t capture_bytes;
@@ -72,10 +69,17 @@ struct tw_engine {
     atomic_bool cancelled;
     atomic_bool failed;                               /* a replica failed: the others stop */
     _Atomic uint64_t prompt_tokens, generated_tokens; /* of the run */
+    _Atomic uint64_t stats[TW_ENGINE_STATS]; /* of the run, all replicas; the two above are not in it */
+    bool kv_automatic;                       /* the size of the KV cache was left to us */
+    pthread_mutex_t vocabulary_lock;
+    struct tw_vocabulary vocabulary; /* with the lock until it is there; then it never changes */
 };
 
 trawl_status tw_replica_init(struct tw_replica *r, struct tw_engine *engine, int index,
                              struct trawl_error *err);
+/* Its devices, and their handles on each other. All processes of the replica call this, when they have agreed
+ * that all are initialised: who fails before has nobody waiting for it. */
+trawl_status tw_replica_connect(struct tw_replica *r, struct trawl_error *err);
 void tw_replica_release(struct tw_replica *r);
 /* Memory for the run's sites. */
 trawl_status tw_replica_begin(struct tw_replica *r, const struct tw_work *work, const struct tw_site *sites,
@@ -91,11 +95,33 @@ void tw_replica_follow(struct tw_replica *r);
 trawl_status tw_engine_compare_settings(const struct tw_engine *e, struct trawl_error *err);
 trawl_status tw_engine_compare_model(const struct tw_engine *e, struct trawl_error *err);
 
-/* Fill r->step from the active sequences: decoding ones first, then prompt chunks, oldest first. */
-void tw_replica_build_step(struct tw_replica *r);
+/* engine_admit.c: take requests while there is room. False at the end of the work with nothing left to do, or
+ * when r->status says that it failed. */
+bool tw_replica_admit(struct tw_replica *r);
+/* A group that has reported its result: everything it had is given back. */
+void tw_replica_dismiss(struct tw_replica *r, size_t group);
 
-trawl_status tw_sequence_begin(struct tw_sequence *s, const struct tw_request *request,
-                               struct tw_kv_pages *pages, struct trawl_error *err);
-void tw_sequence_end(struct tw_sequence *s, struct tw_kv_pages *pages);
+/* The youngest running group gives up its pages. */
+void tw_replica_preempt(struct tw_replica *r);
+
+/* engine_plan.c: set n_rows of every branch, and reserve the pages for it. */
+trawl_status tw_replica_plan(struct tw_replica *r);
+/* Do requests like this use the prefix cache? */
+bool tw_replica_shares(const struct tw_replica *r, const struct tw_request *q);
+/* The first pages of a branch that need not be computed if the cache has them: nothing is wanted of their rows. */
+size_t tw_replica_reusable(const struct tw_replica *r, const struct tw_sequence *s);
+/* After rows of a branch were computed: its whole pages go into the cache, its prompt is counted. */
+void tw_replica_remember(struct tw_replica *r, struct tw_sequence *s);
+
+/* engine_stats.c: what a replica counted since the last time goes into the engine's counters. */
+void tw_replica_tell(struct tw_replica *r);
+void tw_engine_add_stats(struct tw_engine *e, const struct tw_engine_stats *before,
+                         const struct tw_engine_stats *now);
+
+/* engine_step.c: build a step of what the groups want next, run it, let the groups go on. */
+trawl_status tw_replica_step(struct tw_replica *r);
+/* r->step as it is, on this process's devices. */
+trawl_status tw_replica_prepare(struct tw_replica *r);
+trawl_status tw_replica_compute(struct tw_replica *r);
 
 #endif /* TW_ENGINE_ENGINE_INT_H */

@@ -32,6 +32,7 @@ struct tw_outpost {
     struct held *running;
     bool no_more, finished, farewell, broken;
     uint64_t told_prompt, told_generated, told_at;
+    struct tw_engine_stats told;
     trawl_status status; /* of the run here */
     struct trawl_error error;
 };
@@ -60,10 +61,8 @@ static enum tw_pull pull(void *user, bool wait, struct tw_request *out)
             o->last_waiting = o->waiting == NULL ? NULL : o->last_waiting;
             h->next         = o->running;
             o->running      = h;
-            *out            = h->letter->request;
-            out->prompt     = (const int32_t *)(const void *)h->letter->data;
-            out->stop       = out->prompt + out->n_prompt;
             answer          = TW_PULL_REQUEST;
+            tw_letter_request(h->letter, out);
             break;
         }
         if (o->no_more || o->broken) {
@@ -176,15 +175,20 @@ static trawl_status on_finished(void *user, const struct tw_result *r, struct tr
     if (r->finish == TW_FINISH_CANCELLED) {
         return TRAWL_OK; /* rank 0 knows: it stopped the run */
     }
-    struct tw_engine_letter head = {.kind   = TW_LETTER_FINISHED,
-                                    .id     = r->id,
-                                    .finish = (int32_t)r->finish,
-                                    .n      = r->n_tokens,
-                                    .width  = r->n_prompt};
-    size_t bytes                 = r->n_tokens * sizeof(float);
-    return post(
-        o, &head, (const void *const[]){r->tokens, r->logprobs, r->entropies, r->varentropies, r->error},
-        (const size_t[]){bytes, bytes, bytes, bytes, r->error == NULL ? 0 : sizeof *r->error}, 5, err);
+    struct tw_engine_letter head = {.kind     = TW_LETTER_FINISHED,
+                                    .id       = r->id,
+                                    .finish   = (int32_t)r->finish,
+                                    .n        = r->n_outputs,
+                                    .width    = r->n_prompt,
+                                    .position = r->n_nodes,
+                                    .site     = r->truncated};
+    float *data                  = NULL;
+    size_t bytes                 = 0;
+    TW_TRY(tw_letter_pack_outputs(r, &data, &bytes, err));
+    trawl_status status = post(o, &head, (const void *const[]){data, r->error},
+                               (const size_t[]){bytes, r->error == NULL ? 0 : sizeof *r->error}, 2, err);
+    tw_free(data);
+    return status;
 }
 
 /* A replica failed: the others end with what they have. */
@@ -249,27 +253,25 @@ static trawl_status take(struct tw_outpost *o, struct tw_engine_letter *letter, 
     return status;
 }
 
-/* A letter without payload, with the lock. */
-static trawl_status send_short(struct tw_outpost *o, struct tw_engine_letter head, struct trawl_error *err)
-{
-    struct tw_engine_letter *letter = NULL;
-    TW_TRY(tw_alloc(1, sizeof *letter, &letter, err));
-    *letter = head;
-    return tw_mail_send(&o->mail, &letter->letter, sizeof *letter, err);
-}
-
 static trawl_status tell_progress(struct tw_outpost *o, struct trawl_error *err)
 {
+    struct tw_engine_letter *letter = NULL;
+    struct tw_engine_stats stats;
     uint64_t prompt, generated, now = tw_clock_ns();
     tw_engine_progress(o->engine, &prompt, &generated);
-    if (now - o->told_at < PROGRESS_NS || (prompt == o->told_prompt && generated == o->told_generated)) {
+    tw_engine_stats(o->engine, &stats);
+    if (now - o->told_at < PROGRESS_NS || (prompt == o->told_prompt && generated == o->told_generated &&
+                                           memcmp(&stats, &o->told, sizeof stats) == 0)) {
         return TRAWL_OK;
     }
-    o->told_prompt    = prompt;
-    o->told_generated = generated;
-    o->told_at        = now;
-    return send_short(
-        o, (struct tw_engine_letter){.kind = TW_LETTER_PROGRESS, .position = prompt, .n = generated}, err);
+    TW_TRY(tw_alloc(1, sizeof *letter + sizeof stats, &letter, err));
+    letter->kind     = TW_LETTER_PROGRESS;
+    letter->position = o->told_prompt = prompt;
+    letter->n = o->told_generated = generated;
+    o->told                       = stats;
+    o->told_at                    = now;
+    memcpy(letter->data, &stats, sizeof stats);
+    return tw_mail_send(&o->mail, &letter->letter, sizeof *letter + sizeof stats, err);
 }
 
 static trawl_status send_done(struct tw_outpost *o, struct trawl_error *err)

@@ -9,14 +9,16 @@
 #include "engine/engine_int.h"
 
 /* A step as bytes: head, segments, tokens, rows whose logits are wanted, pages of the segments one after
- * another. */
+ * another, page copies, then of the segments with a mask their blocks, one after another, and their bits. */
 struct step_head {
     uint64_t bytes; /* of all of it; 0: the run is over */
-    uint32_t n_rows, n_segments, n_logit_rows, n_captures, n_pages, unused;
+    uint64_t n_visible;
+    uint32_t n_rows, n_segments, n_logit_rows, n_captures, n_pages, n_copies, n_blocks, unused;
 };
 struct step_segment {
     uint64_t position;
     uint32_t n_rows, n_pages;
+    uint32_t n_blocks, unused; /* 0: no mask */
 };
 
 /* The first broadcast of a step: most decoding steps fit, so they cost one. */
@@ -59,7 +61,7 @@ void tw_peers_release(struct tw_peers *p)
 
 static uint32_t pages_of(const struct tw_segment *s)
 {
-    return (uint32_t)tw_kv_pages_for(s->position + s->n_rows);
+    return (uint32_t)(s->n_blocks > 0 ? s->n_blocks : tw_kv_pages_for(s->position + s->n_rows));
 }
 
 static uint8_t *put(uint8_t *to, const void *from, size_t n)
@@ -70,7 +72,9 @@ static uint8_t *put(uint8_t *to, const void *from, size_t n)
 
 static const uint8_t *get(void *to, const uint8_t *from, size_t n)
 {
-    memcpy(to, from, n);
+    if (n > 0) {
+        memcpy(to, from, n);
+    }
     return from + n;
 }
 
@@ -81,12 +85,17 @@ trawl_status tw_peers_send_step(struct tw_replica *r, struct trawl_error *err)
     struct step_head head      = {.n_rows       = (uint32_t)step->n_rows,
                                   .n_segments   = (uint32_t)step->n_segments,
                                   .n_logit_rows = (uint32_t)step->n_logit_rows,
-                                  .n_captures   = (uint32_t)step->n_captures};
+                                  .n_captures   = (uint32_t)step->n_captures,
+                                  .n_copies     = (uint32_t)step->n_copies,
+                                  .n_blocks     = (uint32_t)r->masks.n_blocks,
+                                  .n_visible    = r->masks.n_visible};
     for (size_t i = 0; i < step->n_segments; i++) {
         head.n_pages += pages_of(&step->segments[i]);
     }
     head.bytes = sizeof head + step->n_segments * sizeof(struct step_segment) +
-                 (step->n_rows + step->n_logit_rows + head.n_pages) * sizeof(uint32_t);
+                 (step->n_rows + step->n_logit_rows + head.n_pages) * sizeof(uint32_t) +
+                 step->n_copies * sizeof *step->copies + head.n_blocks * sizeof *r->masks.blocks +
+                 head.n_visible * sizeof *r->masks.visible;
     trawl_status status = tw_grow(&p->step, &p->step_capacity, head.bytes, 1, err);
     if (status != TRAWL_OK) {
         tw_comm_abort(p->comm, err);
@@ -95,13 +104,23 @@ trawl_status tw_peers_send_step(struct tw_replica *r, struct trawl_error *err)
     uint8_t *to = put(p->step, &head, sizeof head);
     for (size_t i = 0; i < step->n_segments; i++) {
         const struct tw_segment *s = &step->segments[i];
-        struct step_segment g      = {s->position, (uint32_t)s->n_rows, pages_of(s)};
+        struct step_segment g      = {.position = s->position,
+                                      .n_rows   = (uint32_t)s->n_rows,
+                                      .n_pages  = pages_of(s),
+                                      .n_blocks = (uint32_t)s->n_blocks};
         to                         = put(to, &g, sizeof g);
     }
     to = put(to, step->tokens, step->n_rows * sizeof *step->tokens);
     to = put(to, step->logit_rows, step->n_logit_rows * sizeof *step->logit_rows);
     for (size_t i = 0; i < step->n_segments; i++) {
         to = put(to, step->segments[i].pages, pages_of(&step->segments[i]) * sizeof(uint32_t));
+    }
+    if (step->n_copies > 0) {
+        to = put(to, step->copies, step->n_copies * sizeof *step->copies);
+    }
+    if (head.n_blocks > 0) {
+        to = put(to, r->masks.blocks, head.n_blocks * sizeof *r->masks.blocks);
+        (void)put(to, r->masks.visible, head.n_visible * sizeof *r->masks.visible);
     }
     TW_TRY(tw_comm_bcast(p->comm, 0, p->step, FIRST_BYTES, err));
     return head.bytes <= FIRST_BYTES
@@ -133,12 +152,14 @@ static void unpack_step(struct tw_replica *r, const struct step_head *head)
                     .logits       = r->logits,
                     .n_captures   = head->n_captures,
                     .captures     = r->captures,
+                    .n_copies     = head->n_copies,
+                    .copies       = r->copies.list,
     };
     for (uint32_t i = 0; i < head->n_segments; i++) {
         struct step_segment g;
-        from = get(&g, from, sizeof g);
-        r->segments[i] =
-            (struct tw_segment){.row = row, .n_rows = g.n_rows, .position = g.position, .pages = pages};
+        from           = get(&g, from, sizeof g);
+        r->segments[i] = (struct tw_segment){
+            .row = row, .n_rows = g.n_rows, .position = g.position, .pages = pages, .n_blocks = g.n_blocks};
         for (uint32_t j = 0; j < g.n_rows; j++) {
             r->row_segment[row++] = i;
         }
@@ -146,7 +167,11 @@ static void unpack_step(struct tw_replica *r, const struct step_head *head)
     }
     from = get(r->tokens, from, head->n_rows * sizeof *r->tokens);
     from = get(r->logit_rows, from, head->n_logit_rows * sizeof *r->logit_rows);
-    (void)get(r->peers.pages, from, head->n_pages * sizeof *r->peers.pages);
+    from = get(r->peers.pages, from, head->n_pages * sizeof *r->peers.pages);
+    from = get(r->copies.list, from, head->n_copies * sizeof *r->copies.list);
+    from = get(r->masks.blocks, from, head->n_blocks * sizeof *r->masks.blocks);
+    (void)get(r->masks.visible, from, head->n_visible * sizeof *r->masks.visible);
+    tw_step_masks_point(&r->masks, r->segments, head->n_segments);
 }
 
 trawl_status tw_peers_receive_step(struct tw_replica *r, bool *end, struct trawl_error *err)
@@ -160,10 +185,21 @@ trawl_status tw_peers_receive_step(struct tw_replica *r, bool *end, struct trawl
         return TRAWL_OK;
     }
     TW_BUG_ON(head.n_rows > r->max_rows || head.n_logit_rows > r->max_logit_rows ||
-              head.n_segments > r->engine->config.batch_size);
+              head.n_segments > head.n_rows);
     trawl_status status = tw_grow(&p->step, &p->step_capacity, head.bytes, 1, err);
     if (status == TRAWL_OK) {
         status = tw_grow(&p->pages, &p->pages_capacity, head.n_pages, sizeof *p->pages, err);
+    }
+    if (status == TRAWL_OK) {
+        status = tw_grow(&r->copies.list, &r->copies.capacity, head.n_copies, sizeof *r->copies.list, err);
+    }
+    if (status == TRAWL_OK) {
+        status =
+            tw_grow(&r->masks.blocks, &r->masks.blocks_capacity, head.n_blocks, sizeof *r->masks.blocks, err);
+    }
+    if (status == TRAWL_OK) {
+        status = tw_grow(&r->masks.visible, &r->masks.visible_capacity, head.n_visible,
+                         sizeof *r->masks.visible, err);
     }
     if (status != TRAWL_OK) {
         tw_comm_abort(p->comm, err);

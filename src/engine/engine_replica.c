@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A replica: its devices, and the loop admit - step - sample - deliver. */
+/* A replica: its devices, its memory, and the loop of admission and steps. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -12,6 +12,8 @@
 /* Rows of logits beyond one per sequence: for requests that want all of them. */
 enum { EXTRA_LOGIT_ROWS = 64 };
 
+#define IDLE_BYTES ((size_t)1 << 30)
+
 /* The devices' handles on each other: threads here, messages between processes, or both. */
 static trawl_status connect_devices(const struct tw_replica *r, struct tw_wait_policy wait,
                                     struct tw_comm **comms, struct trawl_error *err)
@@ -19,9 +21,10 @@ static trawl_status connect_devices(const struct tw_replica *r, struct tw_wait_p
     const struct tw_engine_config *c = &r->engine->config;
     const struct tw_place *place     = &r->engine->place;
     int base                         = tw_mesh_rank(c->mesh, r->index, 0);
+    int deadline_ms                  = c->world == NULL ? 0 : c->world->wire->deadline_ms;
     struct tw_comm *outer            = NULL;
     if (place->peers == 1) {
-        struct tw_comm_thread_config tc = {.policy = wait, .world_base = base};
+        struct tw_comm_thread_config tc = {.policy = wait, .deadline_ms = deadline_ms, .world_base = base};
         return place->n_devices == 1 ? TRAWL_OK : tw_comm_thread_new(place->n_devices, &tc, comms, err);
     }
     TW_TRY(tw_comm_message_new(c->world->wire, place->rank - place->peer, 1, place->peers, &outer, err));
@@ -29,7 +32,7 @@ static trawl_status connect_devices(const struct tw_replica *r, struct tw_wait_p
         comms[0] = outer;
         return TRAWL_OK;
     }
-    struct tw_comm_hybrid_config hc = {.policy = wait, .world_base = base};
+    struct tw_comm_hybrid_config hc = {.policy = wait, .deadline_ms = deadline_ms, .world_base = base};
     return tw_comm_hybrid_new(outer, place->n_devices, &hc, comms, err);
 }
 
@@ -67,9 +70,9 @@ static trawl_status init_devices(struct tw_replica *r, size_t n_pages, struct tr
 static trawl_status init_step(struct tw_replica *r, struct trawl_error *err)
 {
     size_t batch = r->engine->config.batch_size;
-    TW_TRY(tw_alloc(batch, sizeof *r->sequences, &r->sequences, err));
-    TW_TRY(tw_alloc(batch, sizeof *r->order, &r->order, err));
-    TW_TRY(tw_alloc(batch, sizeof *r->segments, &r->segments, err));
+    TW_TRY(tw_alloc(batch, sizeof *r->groups, &r->groups, err));
+    TW_TRY(tw_grow(&r->copies.list, &r->copies.capacity, batch, sizeof *r->copies.list, err));
+    TW_TRY(tw_alloc(r->max_rows, sizeof *r->segments, &r->segments, err));
     TW_TRY(tw_alloc(r->max_rows, sizeof *r->tokens, &r->tokens, err));
     TW_TRY(tw_alloc(r->max_rows, sizeof *r->row_segment, &r->row_segment, err));
     TW_TRY(tw_alloc(r->max_logit_rows, sizeof *r->logit_rows, &r->logit_rows, err));
@@ -93,6 +96,13 @@ static trawl_status init_samplers(struct tw_replica *r, struct trawl_error *err)
     return tw_team_new(&r->team, n, tw_wait_policy_for(n * r->engine->place.n_replicas), NULL, err);
 }
 
+/* Pages that are kept though no request holds them: all of a cache that was asked for, of our own choice no more
+ * than IDLE_BYTES, because they stay resident. */
+static size_t most_idle(const struct tw_engine *e, size_t page_bytes)
+{
+    return e->kv_automatic ? IDLE_BYTES / page_bytes : SIZE_MAX;
+}
+
 trawl_status tw_replica_init(struct tw_replica *r, struct tw_engine *engine, int index,
                              struct trawl_error *err)
 {
@@ -104,9 +114,14 @@ trawl_status tw_replica_init(struct tw_replica *r, struct tw_engine *engine, int
     r->max_logit_rows                = c->batch_size + EXTRA_LOGIT_ROWS;
     size_t n_pages                   = tw_max_size(c->kv_cache_bytes / page, 1);
     TW_TRY(tw_kv_pages_init(&r->pages, n_pages, err));
-    TW_TRY(init_step(r, err));
+    TW_TRY(tw_kv_prefix_init(&r->prefix, &r->pages, most_idle(engine, page), err));
+    return init_step(r, err);
+}
+
+trawl_status tw_replica_connect(struct tw_replica *r, struct trawl_error *err)
+{
     TW_TRY(tw_peers_init(r, err));
-    TW_TRY(init_devices(r, n_pages, err));
+    TW_TRY(init_devices(r, r->pages.n_pages, err));
     return init_samplers(r, err);
 }
 
@@ -126,12 +141,15 @@ void tw_replica_release(struct tw_replica *r)
     }
     tw_peers_release(&r->peers);
     tw_big_free(r->logits, r->logits_bytes);
+    tw_constraint_cache_release(&r->constraints);
+    tw_kv_prefix_release(&r->prefix);
     tw_kv_pages_release(&r->pages);
     tw_free(r->samplers);
     tw_free(r->devices);
-    tw_free(r->sequences);
-    tw_free(r->order);
+    tw_free(r->groups);
+    tw_free(r->copies.list);
     tw_free(r->segments);
+    tw_step_masks_release(&r->masks);
     tw_free(r->tokens);
     tw_free(r->row_segment);
     tw_free(r->logit_rows);
@@ -144,9 +162,14 @@ void tw_replica_release(struct tw_replica *r)
 trawl_status tw_replica_begin(struct tw_replica *r, const struct tw_work *work, const struct tw_site *sites,
                               size_t n_sites, struct trawl_error *err)
 {
-    size_t bytes = 0;
-    r->work      = work;
-    r->status    = TRAWL_OK;
+    size_t bytes      = 0;
+    r->work           = work;
+    r->status         = TRAWL_OK;
+    r->has_held       = false;
+    r->stats          = (struct tw_engine_stats){0};
+    r->told           = r->stats;
+    r->pages.peak     = 0;
+    r->prefix.evicted = 0;
     for (size_t i = 0; i < n_sites; i++) {
         bytes += r->max_rows * tw_site_width(sites[i], &r->engine->model->config) * sizeof(float);
     }
@@ -171,305 +194,39 @@ void tw_replica_end(struct tw_replica *r)
     r->capture_rows = NULL;
 }
 
-/* ---- admission ---- */
-
-static trawl_status finish(struct tw_replica *r, const struct tw_request *q, const struct tw_sequence *s,
-                           enum tw_finish how, const struct trawl_error *why)
-{
-    struct tw_result result = {.id = q->id, .finish = how, .n_prompt = q->n_prompt, .error = why};
-    if (s != NULL) {
-        result.n_tokens     = s->n_tokens - q->n_prompt;
-        result.tokens       = s->tokens + q->n_prompt;
-        result.logprobs     = s->logprobs;
-        result.entropies    = s->entropies;
-        result.varentropies = s->varentropies;
-    }
-    return r->work->finished(r->work->user, &result, &r->error);
-}
-
-/* Why a request can never run here, if so. */
-static trawl_status check_request(const struct tw_replica *r, const struct tw_request *q,
-                                  struct trawl_error *err)
-{
-    size_t limit = r->engine->config.max_model_len, vocab = r->engine->model->config.vocab;
-    if (q->n_prompt == 0) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "the prompt is empty");
-    }
-    if (q->n_prompt > limit) {
-        return tw_fail(err, TRAWL_ERR_LIMIT, "the prompt has %zu tokens, the context holds %zu", q->n_prompt,
-                       limit);
-    }
-    for (size_t i = 0; i < q->n_prompt; i++) {
-        if (q->prompt[i] < 0 || (size_t)q->prompt[i] >= vocab) {
-            return tw_fail(err, TRAWL_ERR_INVALID,
-                           "token %zu of the prompt is %d, the vocabulary has %zu ids", i, (int)q->prompt[i],
-                           vocab);
-        }
-    }
-    size_t pages = tw_kv_pages_for(q->n_prompt + q->max_tokens);
-    if (pages > r->pages.n_pages) {
-        return tw_fail(err, TRAWL_ERR_LIMIT,
-                       "%zu prompt and %zu new tokens need %zu KV pages of %d tokens, the cache has %zu",
-                       q->n_prompt, q->max_tokens, pages, TW_KV_BLOCK, r->pages.n_pages);
-    }
-    return tw_sample_params_check(&q->sampling, err);
-}
-
-static size_t free_slot(const struct tw_replica *r)
-{
-    size_t i = 0;
-    while (r->sequences[i].active) {
-        i++;
-    }
-    return i;
-}
-
-/* Take requests while there is room. `held` is one that was pulled but found no pages. False at the end of
- * the work with nothing left to do. */
-static bool admit(struct tw_replica *r, struct tw_request *held, bool *has_held)
-{
-    while (r->n_active < r->engine->config.batch_size) {
-        struct trawl_error why;
-        if (!*has_held) {
-            enum tw_pull pull = r->work->pull(r->work->user, r->n_active == 0, held);
-            if (pull != TW_PULL_REQUEST) {
-                return r->n_active > 0 || pull == TW_PULL_NONE_NOW;
-            }
-            *has_held = true;
-            if (held->max_tokens > r->engine->config.max_model_len - held->n_prompt &&
-                held->n_prompt <= r->engine->config.max_model_len) {
-                held->max_tokens = r->engine->config.max_model_len - held->n_prompt;
-            }
-            if (check_request(r, held, &why) != TRAWL_OK) {
-                *has_held = false;
-                r->status = finish(r, held, NULL, TW_FINISH_ERROR, &why);
-                if (r->status != TRAWL_OK) {
-                    return false;
-                }
-                continue;
-            }
-        }
-        size_t slot         = free_slot(r);
-        trawl_status status = tw_sequence_begin(&r->sequences[slot], held, &r->pages, &why);
-        if (status == TRAWL_ERR_LIMIT) {
-            return true; /* pages come free when others finish */
-        }
-        *has_held = false;
-        if (status != TRAWL_OK) {
-            r->status = finish(r, held, NULL, TW_FINISH_ERROR, &why);
-            if (r->status != TRAWL_OK) {
-                return false;
-            }
-            continue;
-        }
-        r->order[r->n_active++] = slot;
-    }
-    return true;
-}
-
-/* ---- one step ---- */
-
-static void step_main(void *arg, int thread, int n_threads)
-{
-    struct tw_replica *r       = arg;
-    int threads                = r->engine->config.threads;
-    struct tw_device *d        = &r->devices[thread / threads];
-    const struct tw_step *step = &r->step;
-    (void)n_threads;
-    if (tw_device_forward(d, step, thread % threads) != TRAWL_OK) {
-        return; /* all threads of all devices agree on that, and on what follows */
-    }
-    if (r->peers.comm != NULL && step->n_logit_rows + step->n_captures > 0) {
-        tw_team_barrier(r->team);
-        if (thread == 0) {
-            r->collected = tw_peers_collect(r, &r->error);
-        }
-    }
-    if (step->n_logit_rows == 0 || !tw_place_is_head(&r->engine->place)) {
-        return;
-    }
-    tw_team_barrier(r->team);
-    if (r->collected != TRAWL_OK) {
-        return;
-    }
-    for (;;) {
-        size_t i = atomic_fetch_add_explicit(&r->next_sample, 1, memory_order_relaxed);
-        if (i >= step->n_logit_rows) {
-            return;
-        }
-        const struct tw_sequence *s = r->logit_owner[i];
-        const float *logits         = r->logits + i * r->engine->model->config.vocab;
-        size_t position             = s->n_computed + r->logit_rows[i] - s->row;
-        bool last                   = position + 1 == s->n_tokens;
-        r->next_logprob[i]          = 0;
-        if (!last) {
-            r->next_logprob[i] = tw_sample_logprob(&r->engine->kernels, logits,
-                                                   r->engine->model->config.vocab, s->tokens[position + 1]);
-        } else if (s->request.max_tokens > 0) {
-            r->sampled[i] = tw_sample(&r->samplers[thread], logits, &s->request.sampling, s->tokens,
-                                      s->n_tokens, s->n_tokens);
-        }
-    }
-}
-
-static bool ends(const struct tw_replica *r, const struct tw_sequence *s, int32_t token)
-{
-    const struct tw_model_config *c = &r->engine->model->config;
-    for (size_t i = 0; !s->request.ignore_eos && i < c->n_eos; i++) {
-        if (c->eos[i] == token) {
-            return true;
-        }
-    }
-    for (size_t i = 0; i < s->request.n_stop; i++) {
-        if (s->request.stop[i] == token) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static trawl_status deliver_rows(struct tw_replica *r, const struct tw_sequence *s)
-{
-    const struct tw_work *w = r->work;
-    for (size_t i = 0; w->rows != NULL && s->request.capture && i < r->step.n_captures; i++) {
-        const struct tw_capture *c = &r->captures[i];
-        TW_TRY(w->rows(w->user, s->request.id, i, s->n_computed, c->rows + s->row * c->width, s->n_rows,
-                       c->width, &r->error));
-    }
-    if (w->logits != NULL && s->request.logits && s->n_computed < s->request.n_prompt) {
-        size_t vocab = r->engine->model->config.vocab;
-        TW_TRY(w->logits(w->user, s->request.id, s->n_computed, r->logits + s->logit_row * vocab,
-                         r->next_logprob + s->logit_row, s->n_rows, vocab, &r->error));
-    }
-    return TRAWL_OK;
-}
-
-/* After a step: hand out what a sequence got, and find out whether it goes on. */
-static trawl_status advance(struct tw_replica *r, struct tw_sequence *s, bool *done)
-{
-    TW_TRY(deliver_rows(r, s));
-    bool prompt_done = s->n_computed + s->n_rows >= s->request.n_prompt;
-    if (s->n_computed < s->request.n_prompt) {
-        atomic_fetch_add_explicit(&r->engine->prompt_tokens, s->n_rows, memory_order_relaxed);
-    }
-    s->n_computed += s->n_rows;
-    *done = false;
-    if (!prompt_done) {
-        return TRAWL_OK;
-    }
-    if (s->request.max_tokens == 0) {
-        *done = true;
-        return finish(r, &s->request, s, TW_FINISH_LENGTH, NULL);
-    }
-    const struct tw_sampled *got = &r->sampled[s->logit_row + s->n_logit_rows - 1];
-    size_t n                     = s->n_tokens - s->request.n_prompt;
-    s->logprobs[n]               = got->logprob;
-    s->entropies[n]              = got->entropy;
-    s->varentropies[n]           = got->varentropy;
-    s->tokens[s->n_tokens++]     = got->token;
-    atomic_fetch_add_explicit(&r->engine->generated_tokens, 1, memory_order_relaxed);
-    bool stop = ends(r, s, got->token);
-    if (r->work->token != NULL && !r->work->token(r->work->user, s->request.id, got->token, got->logprob)) {
-        stop = true;
-    }
-    if (stop || n + 1 == s->request.max_tokens) {
-        *done = true;
-        return finish(r, &s->request, s, stop ? TW_FINISH_STOP : TW_FINISH_LENGTH, NULL);
-    }
-    return TRAWL_OK;
-}
-
-static trawl_status prepare_devices(struct tw_replica *r)
-{
-    for (int i = 0; i < r->engine->place.n_devices; i++) {
-        TW_TRY(tw_device_prepare(&r->devices[i], &r->step, &r->error));
-    }
-    return TRAWL_OK;
-}
-
-/* r->step through the devices, and what was wanted of it into r->sampled and r->next_logprob. */
-static trawl_status compute_step(struct tw_replica *r)
-{
-    atomic_store_explicit(&r->next_sample, 0, memory_order_relaxed);
-    r->collected = TRAWL_OK;
-    tw_team_run(r->team, step_main, r);
-    for (int i = 0; i < r->engine->place.n_devices; i++) {
-        int failed = atomic_load_explicit(&r->devices[i].failed, memory_order_relaxed);
-        if (failed != TRAWL_OK) {
-            r->error = r->devices[i].error;
-            return (trawl_status)failed;
-        }
-    }
-    return r->collected;
-}
-
-static trawl_status run_step(struct tw_replica *r)
-{
-    tw_replica_build_step(r);
-    r->step.captures   = r->captures;
-    r->step.n_captures = 0;
-    for (size_t i = 0; i < r->n_active; i++) {
-        const struct tw_sequence *s = &r->sequences[r->order[i]];
-        if (s->n_rows > 0 && s->request.capture) {
-            r->step.n_captures = r->n_sites;
-        }
-    }
-    TW_TRY(prepare_devices(r));
-    if (r->peers.comm != NULL) {
-        TW_TRY(tw_peers_send_step(r, &r->error));
-    }
-    TW_TRY(compute_step(r));
-    size_t kept = 0;
-    for (size_t i = 0; i < r->n_active; i++) {
-        struct tw_sequence *s = &r->sequences[r->order[i]];
-        bool done             = false;
-        if (s->n_rows > 0) {
-            TW_TRY(advance(r, s, &done));
-        }
-        if (done) {
-            tw_sequence_end(s, &r->pages);
-        } else {
-            r->order[kept++] = r->order[i];
-        }
-    }
-    r->n_active = kept;
-    return TRAWL_OK;
-}
+/* ---- the loop ---- */
 
 /* The run is over before its work: everything that was taken is given back. */
-static void drop_all(struct tw_replica *r, const struct tw_request *held, bool has_held, enum tw_finish how)
+static void drop_all(struct tw_replica *r, enum tw_finish how)
 {
-    for (size_t i = 0; i < r->n_active; i++) {
-        struct tw_sequence *s = &r->sequences[r->order[i]];
+    while (r->n_groups > 0) {
         if (how == TW_FINISH_CANCELLED) {
-            (void)finish(r, &s->request, s, how, NULL);
+            (void)tw_group_report(r, &r->groups[0]->request, how, NULL, 0, NULL);
         }
-        tw_sequence_end(s, &r->pages);
+        tw_replica_dismiss(r, 0);
     }
-    if (has_held && how == TW_FINISH_CANCELLED) {
-        (void)finish(r, held, NULL, how, NULL);
+    if (r->has_held && how == TW_FINISH_CANCELLED) {
+        (void)tw_group_report(r, &r->held, how, NULL, 0, NULL);
     }
-    r->n_active = 0;
+    r->has_held = false;
 }
 
 static void run_loop(struct tw_replica *r)
 {
-    struct tw_request held = {0};
-    bool has_held          = false;
     for (;;) {
         if (atomic_load(&r->engine->cancelled) || atomic_load(&r->engine->failed)) {
-            drop_all(r, &held, has_held, TW_FINISH_CANCELLED);
+            drop_all(r, TW_FINISH_CANCELLED);
             r->status = TRAWL_ERR_CANCELLED;
             (void)tw_fail(&r->error, TRAWL_ERR_CANCELLED, "stopped on request");
             return;
         }
-        bool more = admit(r, &held, &has_held);
-        if (r->status == TRAWL_OK && r->n_active > 0) {
-            r->status = run_step(r);
+        bool more = tw_replica_admit(r);
+        if (r->status == TRAWL_OK && r->n_groups > 0) {
+            r->status = tw_replica_step(r);
         }
         if (r->status != TRAWL_OK) {
             atomic_store(&r->engine->failed, true);
-            drop_all(r, &held, has_held, TW_FINISH_ERROR);
+            drop_all(r, TW_FINISH_ERROR);
             r->work->stop(r->work->user);
             return;
         }
@@ -503,13 +260,13 @@ void tw_replica_follow(struct tw_replica *r)
             return;
         }
         if (r->status == TRAWL_OK) {
-            r->status = prepare_devices(r);
+            r->status = tw_replica_prepare(r);
             if (r->status != TRAWL_OK) {
                 tw_comm_abort(r->peers.comm, &r->error);
             }
         }
         if (r->status == TRAWL_OK) {
-            r->status = compute_step(r);
+            r->status = tw_replica_compute(r);
         }
     }
 }

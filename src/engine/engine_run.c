@@ -98,6 +98,9 @@ static trawl_status begin(struct tw_engine *e, const struct tw_work *work, const
     atomic_store(&e->failed, false);
     atomic_store(&e->prompt_tokens, 0);
     atomic_store(&e->generated_tokens, 0);
+    for (size_t i = 0; i < TW_ENGINE_STATS; i++) {
+        atomic_store(&e->stats[i], 0);
+    }
     for (int i = 0; status == TRAWL_OK && i < e->place.n_replicas; i++) {
         status = tw_replica_begin(&e->replicas[i], work, sites, n_sites, err);
     }

@@ -1,44 +1,57 @@
 /* SPDX-License-Identifier: MIT */
+#include "engine/engine_sequence.h"
+
 #include <string.h>
 
 #include "base/alloc.h"
-#include "engine/engine_int.h"
+#include "engine/engine_group.h"
+#include "kernels/kernels.h"
 
-/* Everything a request will ever need is taken at admission, so that nothing can run out half-way. */
-trawl_status tw_sequence_begin(struct tw_sequence *s, const struct tw_request *request,
-                               struct tw_kv_pages *pages, struct trawl_error *err)
+trawl_status tw_sequence_init(struct tw_sequence *s, struct tw_group *group, size_t capacity,
+                              size_t new_capacity, struct trawl_error *err)
 {
-    size_t n_new   = request->max_tokens;
-    size_t n_pages = tw_kv_pages_for(request->n_prompt + n_new);
-    *s             = (struct tw_sequence){.request = *request, .active = true};
-
-    trawl_status status = tw_alloc(request->n_prompt + n_new, sizeof *s->tokens, &s->tokens, err);
+    *s                  = (struct tw_sequence){.group         = group,
+                                               .active        = true,
+                                               .first_logits  = SIZE_MAX,
+                                               .capacity      = capacity,
+                                               .new_capacity  = new_capacity,
+                                               .n_top         = group->request.sampling.top_logprobs,
+                                               .page_capacity = tw_mask_pages(&group->request.mask, capacity)};
+    trawl_status status = tw_alloc(capacity, sizeof *s->tokens, &s->tokens, err);
     if (status == TRAWL_OK) {
-        status = tw_alloc(3 * n_new, sizeof *s->logprobs, &s->logprobs, err);
+        status = tw_alloc(3 * new_capacity, sizeof *s->logprobs, &s->logprobs, err);
     }
     if (status == TRAWL_OK) {
-        status = tw_alloc(n_pages, sizeof *s->pages, &s->pages, err);
+        status = tw_alloc(new_capacity, s->n_top * sizeof *s->top, &s->top, err);
     }
     if (status == TRAWL_OK) {
-        status = tw_kv_pages_take(pages, n_pages, s->pages, err);
+        status = tw_alloc(s->page_capacity, sizeof *s->pages, &s->pages, err);
     }
     if (status != TRAWL_OK) {
-        tw_sequence_end(s, pages);
+        tw_free(s->tokens);
+        tw_free(s->logprobs);
+        tw_free(s->top);
+        *s = (struct tw_sequence){0};
         return status;
     }
-    s->n_pages      = n_pages;
-    s->entropies    = s->logprobs + n_new;
-    s->varentropies = s->entropies + n_new;
-    s->n_tokens     = request->n_prompt;
-    memcpy(s->tokens, request->prompt, request->n_prompt * sizeof *s->tokens);
+    s->entropies    = s->logprobs + new_capacity;
+    s->varentropies = s->entropies + new_capacity;
     return TRAWL_OK;
 }
 
-void tw_sequence_end(struct tw_sequence *s, struct tw_kv_pages *pages)
+void tw_sequence_clear(struct tw_sequence *s, struct tw_kv_pages *pages)
 {
     tw_kv_pages_drop(pages, s->pages, s->n_pages);
+    s->active  = false;
+    s->n_pages = s->n_known = s->n_tokens = s->n_computed = s->n_wanted = s->n_rows = 0;
+}
+
+void tw_sequence_release(struct tw_sequence *s, struct tw_kv_pages *pages)
+{
+    tw_sequence_clear(s, pages);
     tw_free(s->tokens);
     tw_free(s->logprobs);
+    tw_free(s->top);
     tw_free(s->pages);
     *s = (struct tw_sequence){0};
 }
@@ -48,69 +61,90 @@ static size_t min2(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Put n rows of a sequence into the step. */
-static void add_rows(struct tw_replica *r, struct tw_sequence *s, size_t n, size_t n_logits)
+void tw_sequence_fork(struct tw_sequence *s, const struct tw_sequence *from, struct tw_kv_pages *pages)
 {
-    struct tw_step *step = &r->step;
-    s->row               = step->n_rows;
-    s->n_rows            = n;
-    s->n_logit_rows      = n_logits;
-    s->logit_row         = step->n_logit_rows;
-    r->segments[step->n_segments] =
-        (struct tw_segment){.row = s->row, .n_rows = n, .position = s->n_computed, .pages = s->pages};
-    for (size_t i = 0; i < n; i++) {
-        r->tokens[s->row + i]      = s->tokens[s->n_computed + i];
-        r->row_segment[s->row + i] = (uint32_t)step->n_segments;
+    size_t n_given = from->capacity - from->new_capacity; /* tokens without measures come first */
+    size_t n       = from->n_tokens > n_given ? from->n_tokens - n_given : 0;
+    TW_BUG_ON(s->n_pages > 0 || s->capacity < from->n_tokens || s->page_capacity < from->n_pages ||
+              s->new_capacity < n || s->n_top != from->n_top);
+    memcpy(s->tokens, from->tokens, from->n_tokens * sizeof *s->tokens);
+    memcpy(s->logprobs, from->logprobs, n * sizeof *s->logprobs);
+    memcpy(s->entropies, from->entropies, n * sizeof *s->entropies);
+    memcpy(s->varentropies, from->varentropies, n * sizeof *s->varentropies);
+    memcpy(s->top, from->top, n * s->n_top * sizeof *s->top);
+    for (size_t i = 0; i < from->n_pages; i++) {
+        s->pages[i] = from->pages[i];
+        tw_kv_pages_retain(pages, from->pages[i]);
     }
-    for (size_t i = 0; i < n_logits; i++) {
-        r->logit_rows[step->n_logit_rows]  = (uint32_t)(s->row + n - n_logits + i);
-        r->logit_owner[step->n_logit_rows] = s;
-        step->n_logit_rows++;
-    }
-    step->n_rows += n;
-    step->n_segments++;
+    s->active       = true;
+    s->n_tokens     = from->n_tokens;
+    s->n_computed   = from->n_computed;
+    s->n_wanted     = from->n_wanted;
+    s->first_logits = from->first_logits;
+    s->n_pages      = from->n_pages;
+    s->n_known      = from->n_known;
+    s->n_rows       = 0;
 }
 
-static bool decoding(const struct tw_sequence *s)
+void tw_sequence_truncate(struct tw_sequence *s, size_t n, struct tw_kv_pages *pages)
 {
-    return s->n_computed >= s->request.n_prompt;
+    s->n_tokens   = min2(s->n_tokens, n);
+    s->n_wanted   = min2(s->n_wanted, n);
+    s->n_computed = min2(s->n_computed, n);
+    size_t kept   = min2(s->n_pages, tw_mask_pages(&s->group->request.mask, s->n_computed));
+    tw_kv_pages_drop(pages, s->pages + kept, s->n_pages - kept);
+    s->n_pages = kept;
+    s->n_known = min2(s->n_known, s->n_computed / TW_KV_BLOCK);
 }
 
-void tw_replica_build_step(struct tw_replica *r)
+void tw_sequence_suspend(struct tw_sequence *s, struct tw_kv_pages *pages)
 {
-    size_t budget = r->engine->config.prefill_chunk;
-    r->step       = (struct tw_step){
-              .tokens      = r->tokens,
-              .row_segment = r->row_segment,
-              .segments    = r->segments,
-              .logit_rows  = r->logit_rows,
-              .logits      = r->logits,
-    };
-    for (size_t i = 0; i < r->n_active; i++) {
-        struct tw_sequence *s = &r->sequences[r->order[i]];
-        s->n_rows             = 0;
-        if (decoding(s)) {
-            add_rows(r, s, 1, 1);
-        }
+    tw_kv_pages_drop(pages, s->pages, s->n_pages);
+    s->first_logits = tw_max_size(s->first_logits, s->n_computed);
+    s->n_pages = s->n_known = s->n_computed = s->n_rows = 0;
+}
+
+void tw_sequence_prune(struct tw_sequence *s, struct tw_kv_pages *pages)
+{
+    const struct tw_mask *mask = &s->group->request.mask;
+    size_t begin, end;
+    tw_mask_passed(mask, s->n_computed, &begin, &end);
+    for (size_t i = mask->prune ? min2(end, s->n_pages) : 0; i-- > begin && s->pages[i] != TW_KV_NO_PAGE;) {
+        tw_kv_pages_drop(pages, &s->pages[i], 1);
+        s->pages[i] = TW_KV_NO_PAGE;
     }
-    for (size_t i = 0; i < r->n_active && budget > 0; i++) {
-        struct tw_sequence *s = &r->sequences[r->order[i]];
-        if (decoding(s)) {
-            continue;
-        }
-        size_t left = s->request.n_prompt - s->n_computed;
-        size_t n    = min2(left, budget);
-        size_t room = r->max_logit_rows - r->step.n_logit_rows;
-        if (s->request.logits) {
-            n = min2(n, room);
-        } else if (n == left && s->request.max_tokens > 0 && room == 0) {
-            n--; /* the last prompt token waits for a row of logits */
-        }
-        if (n == 0) {
-            continue;
-        }
-        bool last = n == left && s->request.max_tokens > 0;
-        add_rows(r, s, n, s->request.logits ? n : last ? 1 : 0);
-        budget -= n;
+}
+
+trawl_status tw_sequence_reserve(struct tw_sequence *s, size_t n, struct tw_kv_prefix *cache,
+                                 struct tw_page_copies *copies, struct trawl_error *err)
+{
+    struct tw_kv_pages *pages  = cache->pages;
+    const struct tw_mask *mask = &s->group->request.mask;
+    size_t wanted              = tw_mask_pages(mask, s->n_computed + n),
+           at                  = tw_mask_place(mask, s->n_computed) / TW_KV_BLOCK;
+    bool shared                = at < s->n_pages && pages->state[s->pages[at]].references > 1;
+    size_t taken               = wanted > s->n_pages ? wanted - s->n_pages : 0;
+    uint32_t own               = 0;
+    TW_BUG_ON(wanted > s->page_capacity);
+    if (shared) {
+        TW_TRY(tw_grow(&copies->list, &copies->capacity, copies->n + 1, sizeof *copies->list, err));
+    } else if (at < s->n_pages) {
+        tw_kv_prefix_forget(cache, s->pages[at]);
     }
+    (void)tw_kv_prefix_make_room(cache, taken + (shared ? 1 : 0));
+    if (shared) {
+        TW_TRY(tw_kv_pages_take(pages, 1, &own, err));
+    }
+    trawl_status status = tw_kv_pages_take(pages, taken, s->pages + s->n_pages, err);
+    if (status != TRAWL_OK) {
+        tw_kv_pages_drop(pages, &own, shared ? 1 : 0);
+        return status;
+    }
+    s->n_pages += taken;
+    if (shared) {
+        copies->list[copies->n++] = (struct tw_page_copy){.from = s->pages[at], .to = own};
+        tw_kv_pages_drop(pages, &s->pages[at], 1);
+        s->pages[at] = own;
+    }
+    return TRAWL_OK;
 }

@@ -82,15 +82,24 @@ static trawl_status read_deadline(struct tw_wire *wire, struct trawl_error *err)
 
 trawl_status tw_world_open(struct tw_world **out, struct trawl_error *err)
 {
-    const struct tw_wire_ops *ops = NULL;
-    struct tw_world *w            = NULL;
-    *out                          = NULL;
-    TW_TRY(tw_comm_mpi_load(&ops, err));
-    TW_TRY(tw_alloc(1, sizeof *w, &w, err));
-    trawl_status status = tw_wire_open(&w->wire, ops, err);
-    if (status == TRAWL_OK) {
-        status = tw_comm_message_new(w->wire, 0, 1, w->wire->size, &w->all, err);
+    struct tw_wire *wire = NULL;
+    *out                 = NULL;
+    TW_TRY(tw_comm_mpi_open(&wire, err));
+    return tw_world_new(out, wire, err);
+}
+
+trawl_status tw_world_new(struct tw_world **out, struct tw_wire *wire, struct trawl_error *err)
+{
+    struct tw_world *w  = NULL;
+    *out                = NULL;
+    trawl_status status = tw_alloc(1, sizeof *w, &w, err);
+    if (status != TRAWL_OK) {
+        tw_wire_break(wire, wire->rank, "rank %d has no memory to begin", wire->rank);
+        tw_wire_close(wire, 0);
+        return status;
     }
+    w->wire = wire;
+    status  = tw_comm_message_new(w->wire, 0, 1, w->wire->size, &w->all, err);
     if (status == TRAWL_OK) {
         status = tw_comm_agree(w->all, read_deadline(w->wire, err), err);
     }

@@ -38,6 +38,8 @@ trawl_status tw_world_transport(char *text, size_t size, struct trawl_error *err
 /* Join them, through the MPI plug-in. All processes call this. TRAWL_MPI_DEADLINE: seconds that one waits for
  * another within a call; TW_COMM_DEADLINE_MS otherwise. */
 trawl_status tw_world_open(struct tw_world **out, struct trawl_error *err);
+/* The same over a wire that is open; it belongs to the world, also on failure. */
+trawl_status tw_world_new(struct tw_world **out, struct tw_wire *wire, struct trawl_error *err);
 /* Leave. Rank 0 ends the others' listening; a broken world ends its processes. NULL is allowed. */
 void tw_world_close(struct tw_world *world);
 

@@ -53,15 +53,18 @@ static void fill(struct tw_kernels *k, enum level level)
     tw_kernels_matmul_scalar(k);
     tw_kernels_attend_scalar(k);
     tw_kernels_rows_scalar(k);
+    tw_kernels_weights_scalar(k);
     if (level >= AVX2) {
         tw_kernels_matmul_avx2(k);
         tw_kernels_attend_avx2(k);
         tw_kernels_rows_avx2(k);
+        tw_kernels_weights_avx2(k);
     }
     if (level >= AVX512) {
         tw_kernels_matmul_avx512(k);
         tw_kernels_attend_avx512(k);
         tw_kernels_rows_avx512(k);
+        tw_kernels_weights_avx512(k);
     }
     if (level >= AVX512BF16) {
         tw_kernels_matmul_avx512bf16(k);
@@ -83,6 +86,7 @@ static void fill(struct tw_kernels *k, enum level level)
     tw_kernels_matmul_scalar(k);
     tw_kernels_attend_scalar(k);
     tw_kernels_rows_scalar(k);
+    tw_kernels_weights_scalar(k);
 }
 
 #endif

@@ -148,12 +148,19 @@ struct tw_attend {
     const float *q; /* row r, head h: q + r*ldq + h*head_dim; after RoPE */
     size_t ldq;
     size_t n_rows;               /* consecutive positions of one sequence, >= 1 */
-    size_t position;             /* of row 0; row r sees keys 0 .. position + r */
+    size_t position;             /* of row 0; without a mask row r sees keys 0 .. position + r */
     size_t n_heads;              /* consecutive query heads that share the KV head */
     size_t head_dim;             /* even */
     float scale;                 /* multiplies each score, after the chain */
-    const void *const *k_blocks; /* [ceil((position + n_rows) / 64)] */
+    const void *const *k_blocks; /* without a mask [ceil((position + n_rows) / 64)], else [n_blocks] */
     const void *const *v_blocks;
+    /* A mask: bit i of visible[r * n_blocks + j] says whether row r sees key i of the block k_blocks[j], which holds
+     * positions from 64 * blocks[j] on; blocks ascend, and what is in none of them is not seen. A block of which a
+     * row sees nothing is not read for it, and its pointers may be NULL where no row does. Every row sees something.
+     * Of a block that a row sees some of, all keys before the last visible one have been stored. */
+    const uint64_t *visible; /* [n_rows][n_blocks], or NULL: causal */
+    const uint32_t *blocks;  /* [n_blocks], or NULL: block j is the j-th */
+    size_t n_blocks;
     float *z; /* like q, with ldz */
     size_t ldz;
     void *scratch; /* attend_scratch_bytes(n_rows * n_heads, head_dim), this thread's own, 64-byte aligned */
@@ -193,6 +200,9 @@ typedef void tw_argmax_fn(const float *x, size_t n, float *max, size_t *index);
 /* For softmax over a row: with d = x - max (f32) and e = exp(d) (f32): out = {sum e, sum e*d, sum e*d*d} in f64
  * over fixed blocks of 1024 elements (8 lanes, tree), blocks in ascending order. */
 typedef void tw_softmax_sums_fn(const float *x, size_t n, float max, double out[3]);
+/* The weights of a draw: y[i] = exp((x[i] - max) * scale), 0 where x[i] is NaN; sums[b]: the sum of the b-th
+ * TW_SUM_BLOCK elements of y in f64 (8 lanes, tree). max: finite, none is larger; scale: finite, positive. */
+typedef void tw_softmax_weights_fn(float *y, double *sums, const float *x, size_t n, float max, float scale);
 /* y = exp(x), our own polynomial: the same bits everywhere; relative error below 2 ulp; exp(-inf) = 0,
  * overflow to inf, NaN stays. */
 typedef void tw_exp_fn(float *y, const float *x, size_t n);
@@ -226,6 +236,7 @@ struct tw_kernels {
     tw_narrow_fn *narrow;
     tw_argmax_fn *argmax;
     tw_softmax_sums_fn *softmax_sums;
+    tw_softmax_weights_fn *softmax_weights;
     tw_exp_fn *exp;
 };
 

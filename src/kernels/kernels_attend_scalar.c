@@ -7,8 +7,6 @@
 #include "kernels/kernels_levels.h"
 #include "kernels/kernels_partial.h"
 
-enum { BLOCKS_PER_SPAN = TW_KV_SPAN / TW_KV_BLOCK };
-
 struct partial {
     float f[PARTIAL_O + TW_MAX_HEAD_DIM];
 };
@@ -50,34 +48,84 @@ static float sum_of_block(const float p[TW_KV_BLOCK])
     return s[0];
 }
 
-/* The partial of one query (already rounded for bf16 keys) over the first n keys of a block. */
+/* The query as its products take it. */
+static void load_query(const struct tw_attend *a, enum tw_dtype type, size_t query, float *q)
+{
+    const float *from = a->q + query / a->n_heads * a->ldq + query % a->n_heads * a->head_dim;
+    for (size_t d = 0; d < a->head_dim; d++) {
+        q[d] = type == TW_DTYPE_BF16 ? round_bf16(from[d]) : from[d];
+    }
+}
+
+static bool sees(uint64_t keys, size_t i)
+{
+    return i < TW_KV_BLOCK && (keys >> i & 1) != 0;
+}
+
+/* o[d] where the visible keys are the first n of the block. */
+static float output(const void *v, enum tw_dtype type, size_t head_dim, const float *p, size_t n, size_t d)
+{
+    float o = 0.0f;
+    for (size_t i = 0; i < n; i += 2) {
+        size_t at = i / 2 * (2 * head_dim) + 2 * d;
+        bool odd  = i + 1 < n;
+        o         = fmaf(odd ? p[i + 1] : 0.0f, odd ? element(v, type, at + 1) : 0.0f, o);
+        o         = fmaf(p[i], element(v, type, at), o);
+    }
+    return o;
+}
+
+/* o[d] where keys are missing before the last: their terms are left out, and a zero is +0. */
+static float output_with_gaps(const void *v, enum tw_dtype type, size_t head_dim, const float *p,
+                              uint64_t keys, size_t d)
+{
+    float o = 0.0f;
+    for (size_t i = 0; i < TW_KV_BLOCK; i += 2) {
+        size_t at = i / 2 * (2 * head_dim) + 2 * d;
+        if (sees(keys, i + 1)) {
+            o = fmaf(p[i + 1], element(v, type, at + 1), o);
+        }
+        if (sees(keys, i)) {
+            o = fmaf(p[i], element(v, type, at), o);
+        }
+    }
+    return o + 0.0f;
+}
+
+/* The partial of one query (already rounded for bf16 keys) over the visible keys of a block. */
 static void attend_block(const struct tw_attend *a, const float *q, const void *k, const void *v,
-                         enum tw_dtype type, size_t n, struct partial *out)
+                         enum tw_dtype type, uint64_t keys, float *out)
 {
     float p[TW_KV_BLOCK] = {0};
     float max            = -INFINITY;
-    for (size_t i = 0; i < n; i++) {
-        p[i] = score(a, q, k, type, i);
-        max  = p[i] > max ? p[i] : max;
+    for (size_t i = 0; i < TW_KV_BLOCK; i++) {
+        if (sees(keys, i)) {
+            p[i] = score(a, q, k, type, i);
+            max  = p[i] > max ? p[i] : max;
+        }
     }
-    for (size_t i = 0; i < n; i++) {
-        p[i] = tw_exp_one(p[i] - max);
+    for (size_t i = 0; i < TW_KV_BLOCK; i++) {
+        p[i] = sees(keys, i) ? tw_exp_one(p[i] - max) : 0.0f;
     }
-    out->f[PARTIAL_MAX] = max;
-    out->f[PARTIAL_SUM] = sum_of_block(p);
-    for (size_t i = 0; i < n && type == TW_DTYPE_BF16; i++) {
+    out[PARTIAL_MAX] = max;
+    out[PARTIAL_SUM] = sum_of_block(p);
+    for (size_t i = 0; i < TW_KV_BLOCK && type == TW_DTYPE_BF16; i++) {
         p[i] = round_bf16(p[i]);
     }
     for (size_t d = 0; d < a->head_dim; d++) {
-        float o = 0.0f;
-        for (size_t i = 0; i < n; i += 2) {
-            size_t at = i / 2 * (2 * a->head_dim) + 2 * d;
-            bool odd  = i + 1 < n;
-            o         = fmaf(odd ? p[i + 1] : 0.0f, odd ? element(v, type, at + 1) : 0.0f, o);
-            o         = fmaf(p[i], element(v, type, at), o);
-        }
-        out->f[PARTIAL_O + d] = o;
+        out[PARTIAL_O + d] = tw_keys_have_gaps(keys) ? output_with_gaps(v, type, a->head_dim, p, keys, d)
+                                                     : output(v, type, a->head_dim, p, tw_keys_end(keys), d);
     }
+}
+
+void tw_attend_block_scalar(const struct tw_attend *a, enum tw_dtype type, size_t query, size_t j, float *o)
+{
+    struct partial part;
+    float q[TW_MAX_HEAD_DIM];
+    load_query(a, type, query, q);
+    attend_block(a, q, a->k_blocks[j], a->v_blocks[j], type, tw_attend_keys(a, query / a->n_heads, j),
+                 part.f);
+    memcpy(o, part.f + PARTIAL_O, a->head_dim * sizeof *o);
 }
 
 static void merge(float *into, const float *part, size_t head_dim)
@@ -102,22 +150,17 @@ static void merge(float *into, const float *part, size_t head_dim)
 static void attend_query_span(const struct tw_attend *a, enum tw_dtype type, size_t query, size_t span,
                               float *partial)
 {
-    size_t row        = query / a->n_heads;
-    const float *from = a->q + row * a->ldq + query % a->n_heads * a->head_dim;
-    size_t position   = a->position + row;
+    const size_t end = tw_attend_entry(a, (span + 1) * TW_BLOCKS_PER_SPAN);
     float q[TW_MAX_HEAD_DIM];
     struct partial block;
-    for (size_t d = 0; d < a->head_dim; d++) {
-        q[d] = type == TW_DTYPE_BF16 ? round_bf16(from[d]) : from[d];
-    }
+    load_query(a, type, query, q);
     partial[PARTIAL_SUM] = 0.0f;
-    for (size_t b = span * BLOCKS_PER_SPAN; b < (span + 1) * BLOCKS_PER_SPAN; b++) {
-        size_t n = tw_visible(position, b);
-        if (n == 0) {
-            break;
+    for (size_t j = tw_attend_entry(a, span * TW_BLOCKS_PER_SPAN); j < end; j++) {
+        uint64_t keys = tw_attend_keys(a, query / a->n_heads, j);
+        if (keys != 0) {
+            attend_block(a, q, a->k_blocks[j], a->v_blocks[j], type, keys, block.f);
+            merge(partial, block.f, a->head_dim);
         }
-        attend_block(a, q, a->k_blocks[b], a->v_blocks[b], type, n, &block);
-        merge(partial, block.f, a->head_dim);
     }
 }
 
@@ -138,11 +181,11 @@ static void attend_span(const struct tw_attend *a, enum tw_dtype type, size_t sp
 
 static void attend(const struct tw_attend *a, enum tw_dtype type)
 {
+    const size_t last = tw_attend_number(a, tw_attend_blocks(a) - 1) / TW_BLOCKS_PER_SPAN;
     struct partial total, span;
     for (size_t query = 0; query < a->n_rows * a->n_heads; query++) {
-        size_t last          = a->position + query / a->n_heads;
         total.f[PARTIAL_SUM] = 0.0f;
-        for (size_t s = 0; s <= last / TW_KV_SPAN; s++) {
+        for (size_t s = 0; s <= last; s++) {
             attend_query_span(a, type, query, s, span.f);
             merge(total.f, span.f, a->head_dim);
         }

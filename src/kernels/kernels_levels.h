@@ -9,15 +9,18 @@
 void tw_kernels_matmul_scalar(struct tw_kernels *k);
 void tw_kernels_attend_scalar(struct tw_kernels *k);
 void tw_kernels_rows_scalar(struct tw_kernels *k);
+void tw_kernels_weights_scalar(struct tw_kernels *k);
 
 #if defined(__x86_64__)
 void tw_kernels_matmul_avx2(struct tw_kernels *k);
 void tw_kernels_attend_avx2(struct tw_kernels *k);
 void tw_kernels_rows_avx2(struct tw_kernels *k);
+void tw_kernels_weights_avx2(struct tw_kernels *k);
 
 void tw_kernels_matmul_avx512(struct tw_kernels *k);
 void tw_kernels_attend_avx512(struct tw_kernels *k);
 void tw_kernels_rows_avx512(struct tw_kernels *k);
+void tw_kernels_weights_avx512(struct tw_kernels *k);
 
 /* vdpbf16ps: the bf16 entries only; the rest stays as avx512 left it. */
 void tw_kernels_matmul_avx512bf16(struct tw_kernels *k);

@@ -64,7 +64,7 @@ void tw_run_rotate_and_store(const struct tw_run *r, size_t layer)
     for (size_t row = begin; row < end; row++) {
         const struct tw_segment *s = &r->segments[r->step->row_segment[row]];
         size_t position            = s->position + row - s->row;
-        size_t page                = s->pages[position / TW_KV_BLOCK];
+        size_t page                = tw_segment_page(s, position);
         float *q                   = d->q + row * n_q * d->head_stride;
         float *k                   = d->k + row * n_kv * d->head_stride;
         float *v                   = d->v + row * n_kv * d->head_stride;
@@ -92,8 +92,8 @@ static void attend_rows(const struct tw_run *r, size_t layer, const struct tw_se
     size_t h0                       = tw_max_size(d->shard.q_heads.begin, global * group);
     size_t h1                       = tw_min_size(d->shard.q_heads.end, (global + 1) * group);
     size_t n_q                      = tw_range_size(d->shard.q_heads);
-    size_t last                     = s->position + first + n; /* keys seen by the last row */
-    size_t blocks                   = tw_ceil_div(last, TW_KV_BLOCK);
+    size_t end                      = s->position + first + n; /* causal: keys seen by the last row */
+    size_t blocks                   = s->visible == NULL ? tw_ceil_div(end, TW_KV_BLOCK) : s->n_blocks;
 
     uint8_t *scratch    = tw_run_scratch(r) + tw_run_norm_bytes(d->kernels, c);
     const void **keys   = (const void **)scratch;
@@ -113,6 +113,9 @@ static void attend_rows(const struct tw_run *r, size_t layer, const struct tw_se
         .scale    = d->score_scale,
         .k_blocks = keys,
         .v_blocks = values,
+        .visible  = s->visible == NULL ? NULL : s->visible + first * s->n_blocks,
+        .blocks   = s->blocks,
+        .n_blocks = s->n_blocks,
         .z        = d->z + (row * n_q + local) * c->head_dim,
         .ldz      = n_q * c->head_dim,
         .scratch  = scratch + tw_round_up(2 * blocks * sizeof(void *), 64),

@@ -154,3 +154,20 @@ trawl_status tw_device_prepare(struct tw_device *d, const struct tw_step *step, 
     d->up           = (float *)((uint8_t *)d->middle + one);
     return TRAWL_OK;
 }
+
+void tw_device_copy_pages(struct tw_device *d, const struct tw_step *step, int thread)
+{
+    const struct tw_kv_memory *kv = &d->kv;
+    size_t begin, end;
+    if (step->n_copies == 0) {
+        return;
+    }
+    tw_split(kv->n_layers * kv->n_heads, thread, d->config.n_threads, &begin, &end);
+    for (size_t i = 0; i < step->n_copies; i++) {
+        for (size_t k = begin; k < end; k++) {
+            size_t layer = k / kv->n_heads, head = k % kv->n_heads;
+            memcpy(tw_kv_keys(kv, layer, step->copies[i].to, head),
+                   tw_kv_keys(kv, layer, step->copies[i].from, head), 2 * kv->block_bytes);
+        }
+    }
+}

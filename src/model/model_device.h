@@ -89,6 +89,11 @@ size_t tw_device_thread_bytes(const struct tw_kernels *kernels, const struct tw_
 /* Make room for captures of the MLP's middle; called between steps, by one thread. */
 trawl_status tw_device_prepare(struct tw_device *d, const struct tw_step *step, struct trawl_error *err);
 
+/* Make the step's page copies, this thread's share of each; the forward pass begins with it. Every thread goes
+ * through the copies in order, for KV blocks that are its own: a page may be written by one and read by a later
+ * one. */
+void tw_device_copy_pages(struct tw_device *d, const struct tw_step *step, int thread);
+
 /* The forward pass: called by all config.n_threads threads of the device, in the compute float mode, with
  * the same step. Stores keys and values, writes logits and captures. The logits and captures of other
  * devices are complete when those have returned too. A failing transport is TRAWL_ERR_COMM on every

@@ -311,7 +311,7 @@ static void narrow(struct tw_run *r)
         for (size_t i = 0; i < step->n_logit_rows; i++) {
             size_t row                 = step->logit_rows[i];
             const struct tw_segment *s = &r->segments[step->row_segment[row]];
-            d->narrow[i]               = (struct tw_segment){i, 1, s->position + row - s->row, s->pages};
+            d->narrow[i]               = tw_segment_row(s, row - s->row, i);
             if (row != i) {
                 memcpy(d->x + i * hidden, d->x + row * hidden, hidden * sizeof(float));
                 memcpy(d->q + i * n_q, d->q + row * n_q, n_q * sizeof(float));
@@ -459,8 +459,9 @@ trawl_status tw_device_forward(struct tw_device *d, const struct tw_step *step, 
         .segments   = step->segments,
         .n_segments = step->n_segments,
     };
+    tw_device_copy_pages(d, step, thread);
     embed(&r);
-    meet(&r); /* blocks of rows are split differently from here on */
+    meet(&r); /* blocks of rows are split differently from here on, and pages have been copied */
     for (size_t layer = 0; layer < d->model->config.n_layers; layer++) {
         TW_TRY(attention_half(&r, layer));
         if (r.narrowed && r.n_rows == 0) {

@@ -7,15 +7,43 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/kernels.h"
 #include "model/model_site.h"
 
-/* Consecutive tokens of one sequence. */
+/* Consecutive tokens of one sequence. Without a mask a row sees the positions up to its own. With one, only pages
+ * of the listed blocks are named: those that a row sees something of, and, last, those of the segment's own
+ * positions. A row may see later positions, of this segment. */
 struct tw_segment {
     size_t row;            /* first row in the step */
     size_t n_rows;         /* >= 1 */
     size_t position;       /* of the first row in its sequence */
-    const uint32_t *pages; /* KV pages of positions 0 .. position + n_rows - 1 */
+    const uint32_t *pages; /* KV pages of positions 0 .. position + n_rows - 1, or [n_blocks] */
+    /* The mask, as in kernels/kernels.h: */
+    const uint64_t *visible; /* [n_rows][n_blocks], or NULL: causal */
+    const uint32_t *blocks;  /* [n_blocks] ascending */
+    size_t n_blocks;
 };
+
+/* Page of one of the segment's own positions. */
+static inline uint32_t tw_segment_page(const struct tw_segment *s, size_t position)
+{
+    size_t block = position / TW_KV_BLOCK;
+    if (s->visible == NULL) {
+        return s->pages[block];
+    }
+    return s->pages[s->n_blocks - 1 - (s->blocks[s->n_blocks - 1] - block)];
+}
+
+/* Row i of a segment as a segment of its own whose row in the step is `row`. */
+static inline struct tw_segment tw_segment_row(const struct tw_segment *s, size_t i, size_t row)
+{
+    struct tw_segment one = *s;
+    one.row               = row;
+    one.n_rows            = 1;
+    one.position          = s->position + i;
+    one.visible           = s->visible == NULL ? NULL : s->visible + i * s->n_blocks;
+    return one;
+}
 
 /* A site to capture; all devices write their columns into `rows`. */
 struct tw_capture {
@@ -24,7 +52,14 @@ struct tw_capture {
     float *rows; /* [step rows, width] */
 };
 
+/* A KV page whose content is wanted in another one, before anything is stored. */
+struct tw_page_copy {
+    uint32_t from, to;
+};
+
 struct tw_step {
+    size_t n_copies;
+    const struct tw_page_copy *copies; /* made in this order */
     size_t n_rows;
     const int32_t *tokens;       /* [n_rows] */
     const uint32_t *row_segment; /* [n_rows] index into segments */

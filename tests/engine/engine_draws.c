@@ -2,6 +2,7 @@
 #include "engine_draws.h"
 
 #include "engine_harness.h"
+#include "kv/kv_memory.h"
 #include "support/tiny_model.h"
 
 enum { PROMPTS = 8, LONGEST = 150, NEW_TOKENS = 10, SITES = 48 };
@@ -10,9 +11,9 @@ struct draw {
     struct tiny_model model;
     struct tw_mesh mesh;
     int threads, tree_leaves;
-    size_t batch, chunk;
+    size_t batch, chunk, n_pages; /* n_pages of the KV cache; 0: automatic */
     const char *isa;
-    bool bf16, backwards, sites;
+    bool bf16, backwards, sites, prefix_cache;
 };
 
 static uint32_t pick(struct tw_philox_stream *s, uint32_t lo, uint32_t hi)
@@ -59,6 +60,9 @@ static struct draw draw_one(struct tw_philox_stream *s)
     d.bf16      = pick(s, 0, 1);
     d.backwards = pick(s, 0, 1);
     d.sites     = pick(s, 0, 1);
+
+    d.prefix_cache = pick(s, 0, 2) > 0;
+    d.n_pages      = pick(s, 0, 1) ? pick(s, 3, 12) : 0; /* 3 hold the longest prompt and its answer */
     return d;
 }
 
@@ -66,11 +70,12 @@ static void print(const struct draw *d, int index)
 {
     print_message(
         "draw %d: %s hidden %zu intermediate %zu layers %zu heads %zu/%zu x %zu vocab %zu, mesh %dx%d, "
-        "threads %d, leaves %d, batch %zu, chunk %zu, isa %s, %s%s%s\n",
+        "threads %d, leaves %d, batch %zu, chunk %zu, pages %zu, isa %s, %s%s%s%s\n",
         index, d->model.type, d->model.hidden, d->model.intermediate, d->model.n_layers, d->model.n_heads,
         d->model.n_kv_heads, d->model.head_dim, d->model.vocab, d->mesh.data, d->mesh.model, d->threads,
-        d->tree_leaves, d->batch, d->chunk, d->isa == NULL ? "auto" : d->isa, d->bf16 ? "bf16" : "f32",
-        d->backwards ? ", backwards" : "", d->sites ? ", sites" : "");
+        d->tree_leaves, d->batch, d->chunk, d->n_pages, d->isa == NULL ? "auto" : d->isa,
+        d->bf16 ? "bf16" : "f32", d->backwards ? ", backwards" : "", d->sites ? ", sites" : "",
+        d->prefix_cache ? ", prefix cache" : "");
 }
 
 static size_t all_sites(const struct tw_model_config *c, struct tw_site *sites)
@@ -109,12 +114,17 @@ static struct tw_engine *open_engine(const char *dir, const struct draw *d, bool
     c.tree_leaves = d->tree_leaves;
     c.threads     = 1;
     c.batch_size  = 1;
+
+    c.prefix_cache = false;
     if (!plain) {
-        c.mesh          = d->mesh;
-        c.threads       = d->threads;
-        c.batch_size    = d->batch;
-        c.prefill_chunk = d->chunk;
-        c.isa           = d->isa;
+        c.prefix_cache   = d->prefix_cache;
+        c.kv_cache_bytes = d->n_pages * tw_kv_page_bytes(c.kv_dtype, d->model.n_layers, d->model.n_kv_heads,
+                                                         d->model.head_dim);
+        c.mesh           = d->mesh;
+        c.threads        = d->threads;
+        c.batch_size     = d->batch;
+        c.prefill_chunk  = d->chunk;
+        c.isa            = d->isa;
     }
     assert_ok(tw_engine_open(&engine, &c, &err));
     return engine;
@@ -151,9 +161,11 @@ static void check_draw(const char *dir, const struct draw *d, struct tw_philox_s
     struct harness a, b;
     tiny_model_write(dir, &d->model);
     for (size_t i = 0; i < PROMPTS; i++) {
-        lengths[i] = pick(s, 1, i < 5 ? 20 : LONGEST);
+        lengths[i]    = pick(s, 1, i < 5 ? 20 : LONGEST);
+        size_t shared = i < 5 ? 0 : pick(s, 0, (uint32_t)lengths[i]); /* long ones begin alike */
         for (size_t j = 0; j < lengths[i]; j++) {
-            prompts[i][j] = (int32_t)tw_philox_below(s, (uint32_t)d->model.vocab);
+            prompts[i][j] = j < shared ? (int32_t)(j % d->model.vocab)
+                                       : (int32_t)tw_philox_below(s, (uint32_t)d->model.vocab);
         }
     }
     harness_init(&a);

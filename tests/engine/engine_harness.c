@@ -113,11 +113,11 @@ static trawl_status finished(void *user, const struct tw_result *r, struct trawl
     }
     a->finished++;
     a->finish   = r->finish;
-    a->n_tokens = r->n_tokens;
-    for (size_t i = 0; i < r->n_tokens && i < HARNESS_TOKENS; i++) {
-        a->tokens[i]    = r->tokens[i];
-        a->logprobs[i]  = r->logprobs[i];
-        a->entropies[i] = r->entropies[i];
+    a->n_tokens = r->n_outputs == 0 ? 0 : r->outputs[0].n_tokens;
+    for (size_t i = 0; i < a->n_tokens && i < HARNESS_TOKENS; i++) {
+        a->tokens[i]    = r->outputs[0].tokens[i];
+        a->logprobs[i]  = r->outputs[0].logprobs[i];
+        a->entropies[i] = r->outputs[0].entropies[i];
     }
     if (r->error != NULL) {
         (void)snprintf(a->error, sizeof a->error, "%s", r->error->message);

@@ -7,7 +7,7 @@
 
 #include "engine/engine.h"
 
-enum { HARNESS_REQUESTS = 16, HARNESS_TOKENS = 96, HARNESS_SITES = 64 };
+enum { HARNESS_REQUESTS = 16, HARNESS_TOKENS = 320, HARNESS_SITES = 64 };
 
 struct harness_answer {
     int finished; /* how often a result was delivered */

@@ -159,17 +159,34 @@ static void merge(struct partial *a, const struct partial *b, size_t dim)
     }
 }
 
-static void block(struct partial *out, const float *q, const float *keys, const float *values, size_t stride,
-                  size_t n, size_t dim, float scale, bool bf16)
+/* One query head over `n` keys and values ([.][stride]), of which it sees those in `sees`. */
+struct query {
+    const float *q, *keys, *values;
+    size_t stride, n, dim;
+    float scale;
+    bool bf16;
+    const bool *sees; /* [n] */
+};
+
+/* Keys first .. first + 63, as far as there are any; false: none is seen. */
+static bool block(struct partial *out, const struct query *a, size_t first)
 {
-    float p[64] = {0}, lane[16];
-    out->max    = -INFINITY;
-    for (size_t i = 0; i < n; i++) {
-        p[i]     = chain(q, keys + i * stride, 0, dim) * scale;
-        out->max = p[i] > out->max ? p[i] : out->max;
+    float p[64]   = {0}, lane[16];
+    bool seen[64] = {false};
+    size_t n = 0, gaps = 0, end = 0;
+    out->max = -INFINITY;
+    for (size_t i = 0; i < 64 && first + i < a->n; i++) {
+        seen[i] = a->sees[first + i];
+        if (seen[i]) {
+            p[i]     = chain(a->q, a->keys + (first + i) * a->stride, 0, a->dim) * a->scale;
+            out->max = p[i] > out->max ? p[i] : out->max;
+            end      = i + 1;
+            n++;
+        }
     }
-    for (size_t i = 0; i < n; i++) {
-        p[i] = tw_exp_one(p[i] - out->max);
+    gaps = end - n;
+    for (size_t i = 0; i < end; i++) {
+        p[i] = seen[i] ? tw_exp_one(p[i] - out->max) : 0;
     }
     for (size_t l = 0; l < 16; l++) {
         lane[l] = ((p[l] + p[l + 16]) + p[l + 32]) + p[l + 48];
@@ -180,36 +197,44 @@ static void block(struct partial *out, const float *q, const float *keys, const 
         }
     }
     out->sum = lane[0];
-    for (size_t d = 0; d < dim; d++) {
+    for (size_t d = 0; d < a->dim; d++) {
         float o = 0;
-        for (size_t i = 0; i < n; i += 2) {
-            float p0 = bf16 ? round_bf16(p[i]) : p[i];
-            float p1 = i + 1 < n ? (bf16 ? round_bf16(p[i + 1]) : p[i + 1]) : 0;
-            o        = fmaf(p1, i + 1 < n ? values[(i + 1) * stride + d] : 0, o);
-            o        = fmaf(p0, values[i * stride + d], o);
+        for (size_t i = 0; i < end; i += 2) {
+            const float *v = a->values + (first + i) * a->stride + d;
+            if (seen[i + 1]) {
+                o = fmaf(a->bf16 ? round_bf16(p[i + 1]) : p[i + 1], v[a->stride], o);
+            } else if (gaps == 0) {
+                o = fmaf(0, 0, o); /* the last pair of keys without a gap has two factors all the same */
+            }
+            if (seen[i]) {
+                o = fmaf(a->bf16 ? round_bf16(p[i]) : p[i], v[0], o);
+            }
         }
-        out->o[d] = o;
+        out->o[d] = gaps > 0 ? o + 0.0f : o;
     }
+    return n > 0;
 }
 
-/* One query head at `position` over keys and values 0 .. position ([.][stride]). */
-static void attend(float *z, const float *q, const float *keys, const float *values, size_t stride,
-                   size_t position, size_t dim, bool bf16)
+static void attend(float *z, const struct query *given)
 {
-    float scale          = (float)(1.0 / sqrt((double)dim));
+    size_t dim           = given->dim;
+    struct query a       = *given;
     struct partial total = {0, 0, zeros(dim)}, span = {0, 0, zeros(dim)}, one = {0, 0, zeros(dim)};
     float *r = zeros(dim);
     for (size_t d = 0; d < dim; d++) {
-        r[d] = bf16 ? round_bf16(q[d]) : q[d];
+        r[d] = a.bf16 ? round_bf16(a.q[d]) : a.q[d];
     }
-    for (size_t s = 0; s <= position; s += 1024) {
+    a.q = r;
+    for (size_t s = 0; s < a.n; s += 1024) {
         span.sum = 0;
-        for (size_t b = s; b <= position && b < s + 1024; b += 64) {
-            size_t n = position + 1 - b < 64 ? position + 1 - b : 64;
-            block(&one, r, keys + b * stride, values + b * stride, stride, n, dim, scale, bf16);
-            merge(&span, &one, dim);
+        for (size_t b = s; b < a.n && b < s + 1024; b += 64) {
+            if (block(&one, &a, b)) {
+                merge(&span, &one, dim);
+            }
         }
-        merge(&total, &span, dim);
+        if (span.sum != 0) {
+            merge(&total, &span, dim);
+        }
     }
     for (size_t d = 0; d < dim; d++) {
         z[d] = total.o[d] / total.sum;
@@ -246,7 +271,7 @@ static void rotate_heads(const struct weights *m, float *x, size_t heads, const 
     }
 }
 
-static void attention(const struct weights *m, size_t layer, float *x, size_t n)
+static void attention(const struct weights *m, size_t layer, float *x, size_t n, const bool *sees)
 {
     const struct tw_model_config *c = &m->c;
     size_t q_width = c->n_heads * c->head_dim, kv_width = c->n_kv_heads * c->head_dim;
@@ -260,23 +285,27 @@ static void attention(const struct weights *m, size_t layer, float *x, size_t n)
     float *bv   = layer_tensor(m, layer, "self_attn.v_proj.bias", false);
     float *nq   = layer_tensor(m, layer, "self_attn.q_norm.weight", false);
     float *nk   = layer_tensor(m, layer, "self_attn.k_norm.weight", false);
-    float *h = zeros(c->hidden), *q = zeros(q_width), *z = zeros(q_width), *sum = zeros(c->hidden);
+    float *h = zeros(c->hidden), *q = zeros(n * q_width), *z = zeros(q_width), *sum = zeros(c->hidden);
     float *keys = zeros(n * kv_width), *values = zeros(n * kv_width);
     for (size_t i = 0; i < n; i++) {
         rmsnorm(h, x + i * c->hidden, norm, c->hidden, c->rms_eps);
-        linear(m, q, h, wq, bq, q_width, c->hidden, 0);
+        linear(m, q + i * q_width, h, wq, bq, q_width, c->hidden, 0);
         linear(m, keys + i * kv_width, h, wk, bk, kv_width, c->hidden, 0);
         linear(m, values + i * kv_width, h, wv, bv, kv_width, c->hidden, 0);
-        rotate_heads(m, q, c->n_heads, nq, i);
+        rotate_heads(m, q + i * q_width, c->n_heads, nq, i);
         rotate_heads(m, keys + i * kv_width, c->n_kv_heads, nk, i);
         for (size_t j = 0; m->bf16 && j < kv_width; j++) {
             keys[i * kv_width + j]   = round_bf16(keys[i * kv_width + j]);
             values[i * kv_width + j] = round_bf16(values[i * kv_width + j]);
         }
+    }
+    for (size_t i = 0; i < n; i++) {
         for (size_t head = 0; head < c->n_heads; head++) {
             size_t kv = head / (c->n_heads / c->n_kv_heads) * c->head_dim;
-            attend(z + head * c->head_dim, q + head * c->head_dim, keys + kv, values + kv, kv_width, i,
-                   c->head_dim, m->bf16);
+            attend(z + head * c->head_dim,
+                   &(struct query){q + i * q_width + head * c->head_dim, keys + kv, values + kv, kv_width, n,
+                                   c->head_dim, (float)(1.0 / sqrt((double)c->head_dim)), m->bf16,
+                                   sees + i * n});
         }
         linear(m, sum, z, wo, NULL, c->hidden, q_width, c->head_dim);
         for (size_t j = 0; j < c->hidden; j++) {
@@ -319,6 +348,18 @@ static void mlp(const struct weights *m, size_t layer, float *x, size_t n)
 void reference_forward(struct reference *out, const char *folder, bool bf16, int tree_leaves,
                        const int32_t *tokens, size_t n)
 {
+    bool *sees = calloc(n * n, sizeof *sees);
+    assert_non_null(sees);
+    for (size_t i = 0; i < n * n; i++) {
+        sees[i] = i % n <= i / n;
+    }
+    reference_forward_masked(out, folder, bf16, tree_leaves, tokens, n, sees);
+    free(sees);
+}
+
+void reference_forward_masked(struct reference *out, const char *folder, bool bf16, int tree_leaves,
+                              const int32_t *tokens, size_t n, const bool *sees)
+{
     struct trawl_error err;
     struct weights m = {.bf16 = bf16, .leaves = tree_leaves};
     assert_ok(tw_model_config_read(&m.c, folder, &err));
@@ -336,7 +377,7 @@ void reference_forward(struct reference *out, const char *folder, bool bf16, int
         memcpy(x + i * hidden, embed + (size_t)tokens[i] * hidden, hidden * sizeof *x);
     }
     for (size_t layer = 0; layer < m.c.n_layers; layer++) {
-        attention(&m, layer, x, n);
+        attention(&m, layer, x, n, sees);
         mlp(&m, layer, x, n);
         memcpy(out->resid + layer * n * hidden, x, n * hidden * sizeof *x);
     }

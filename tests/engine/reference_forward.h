@@ -18,6 +18,9 @@ struct reference {
  * running test on any error. */
 void reference_forward(struct reference *out, const char *folder, bool bf16, int tree_leaves,
                        const int32_t *tokens, size_t n);
+/* The same where row i attends to the positions j with sees[i * n + j]; at least one. */
+void reference_forward_masked(struct reference *out, const char *folder, bool bf16, int tree_leaves,
+                              const int32_t *tokens, size_t n, const bool *sees);
 void reference_free(struct reference *r);
 
 #endif /* TRAWL_TESTS_ENGINE_REFERENCE_FORWARD_H */

@@ -18,21 +18,17 @@ struct golden {
     const struct tw_safetensors_tensor *logits, *probabilities; /* [rows, vocab], [entries, vocab] */
 };
 
-/* False: an entry that uses a processor trawl does not have. */
-static bool read_settings(const json_t *settings, struct tw_sample_params *p)
+static void read_settings(const json_t *settings, struct tw_sample_params *p)
 {
     struct trawl_error err;
     tw_sample_params_init(p);
     p->temperature = 1;
-    if (json_object_get(settings, "typical_p") != NULL) {
-        return false;
-    }
     assert_ok(tw_json_get_double(settings, "temperature", "settings", &p->temperature, &err));
     assert_ok(tw_json_get_int(settings, "top_k", "settings", &p->top_k, &err));
     assert_ok(tw_json_get_double(settings, "top_p", "settings", &p->top_p, &err));
     assert_ok(tw_json_get_double(settings, "min_p", "settings", &p->min_p, &err));
+    assert_ok(tw_json_get_double(settings, "typical_p", "settings", &p->typical_p, &err));
     assert_ok(tw_json_get_double(settings, "repetition_penalty", "settings", &p->repetition_penalty, &err));
-    return true;
 }
 
 static const struct tw_safetensors_tensor *find(const struct golden *g, const char *name)
@@ -54,9 +50,7 @@ static void check_entry(const struct golden *g, struct tw_sampler *s, size_t ent
     char what[160];
     int64_t index   = 0;
     const json_t *e = json_array_get(json_object_get(g->json, "processors"), entry);
-    if (!read_settings(json_object_get(e, "settings"), &p)) {
-        return;
-    }
+    read_settings(json_object_get(e, "settings"), &p);
     assert_ok(tw_json_get_int(e, "row", "entry", &index, &err));
     const struct tw_safetensors_tensor *history = find(g, index == 0 ? "s1.input_ids" : "s2.input_ids");
     size_t vocab                                = g->logits->shape[1];
@@ -67,8 +61,12 @@ static void check_entry(const struct golden *g, struct tw_sampler *s, size_t ent
     }
     p.seed = entry;
     (void)snprintf(what, sizeof what, "%s, entry %zu", model, entry);
-    sample_assert_fits(s, row, &p, (const int32_t *)(const void *)history->data, history->shape[0],
-                       probability, DRAWS, what);
+    const struct tw_sample_input in = {.logits    = row,
+                                       .params    = &p,
+                                       .history   = (const int32_t *)(const void *)history->data,
+                                       .n_history = history->shape[0],
+                                       .n_prompt  = history->shape[0]};
+    sample_assert_fits(s, &in, probability, DRAWS, what);
 }
 
 static void check_model(const char *folder, const char *model, size_t first)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Attention: every level against the scalar twin bit for bit; the same bits however rows and spans are
- * cut; the scalar twin against softmax in f64. */
+ * cut, and whatever lies at masked positions; the scalar twin against softmax in f64. */
 #include "kernels/kernels_check.h"
 
 /* One sequence with its pages, at one level. Pages begin as NaN: whatever is read of an unwritten position
@@ -42,7 +42,25 @@ struct problem {
     bool bf16;
     size_t head_dim, n_heads, n_rows, position;
     struct check_buffer q, keys, values; /* queries of n_rows rows; keys and values of every position */
+    uint64_t *visible;                   /* [n_rows][n_blocks]; NULL: causal */
+    uint32_t blocks[64];
+    size_t n_blocks;
 };
+
+static size_t positions_of(const struct problem *p)
+{
+    return p->position + p->n_rows;
+}
+
+static bool row_sees(const struct problem *p, size_t row, size_t key)
+{
+    for (size_t j = 0; p->visible != NULL && j < p->n_blocks; j++) {
+        if (p->blocks[j] == key / TW_KV_BLOCK) {
+            return (p->visible[row * p->n_blocks + j] >> key % TW_KV_BLOCK & 1) != 0;
+        }
+    }
+    return p->visible == NULL && key <= p->position + row;
+}
 
 static struct problem random_problem(struct check_random *r, size_t most_positions, size_t most_rows)
 {
@@ -73,6 +91,65 @@ static void free_problem(struct problem *p)
     check_free(&p->q);
     check_free(&p->keys);
     check_free(&p->values);
+    free(p->visible);
+}
+
+enum mask_kind { MASK_CAUSAL, MASK_DENSE, MASK_SPARSE, MASK_WINDOW, MASK_PREFIX, MASK_KINDS };
+
+/* Whether a row sees a key, by kind; of any kind but the first rows may see later keys. */
+static bool drawn(struct check_random *r, enum mask_kind kind, size_t number, size_t width, size_t key)
+{
+    switch (kind) {
+    case MASK_CAUSAL: return key <= number;
+    case MASK_DENSE: return check_next(r) % 8 != 0;
+    case MASK_SPARSE: return check_next(r) % 16 == 0;
+    case MASK_WINDOW: return key < 3 || (key <= number && key + width > number);
+    case MASK_PREFIX: return key <= (width > number ? width : number);
+    case MASK_KINDS: break;
+    }
+    return false;
+}
+
+/* Give the problem a mask over some of its blocks; every row sees a key. */
+static void draw_mask(struct check_random *r, struct problem *p, enum mask_kind kind)
+{
+    const size_t n = positions_of(p), all = (n + TW_KV_BLOCK - 1) / TW_KV_BLOCK;
+    const size_t width = check_size(r, 1, n);
+    for (size_t b = 0; b < all; b++) {
+        if (kind == MASK_CAUSAL || b + 1 == all || check_next(r) % 4 != 0) {
+            p->blocks[p->n_blocks++] = (uint32_t)b;
+        }
+    }
+    p->visible = calloc(p->n_rows * p->n_blocks, sizeof *p->visible);
+    assert_non_null(p->visible);
+    for (size_t row = 0; row < p->n_rows; row++) {
+        uint64_t *words = p->visible + row * p->n_blocks, any = 0;
+        for (size_t j = 0; j < p->n_blocks; j++) {
+            for (size_t i = 0; i < TW_KV_BLOCK && p->blocks[j] * (size_t)TW_KV_BLOCK + i < n; i++) {
+                const size_t key = p->blocks[j] * (size_t)TW_KV_BLOCK + i;
+                words[j] |= (uint64_t)drawn(r, kind, p->position + row, width, key) << i;
+            }
+            any |= words[j];
+        }
+        if (any == 0) {
+            words[check_size(r, 0, p->n_blocks - 1)] = 1;
+        }
+    }
+}
+
+/* With a mask the cache names the mask's blocks only. */
+static void list_blocks(const struct problem *p, struct cache *c)
+{
+    for (size_t j = 0; p->visible != NULL && j < p->n_blocks; j++) {
+        c->k[j] = c->pages + 2 * p->blocks[j] * c->block_bytes;
+        c->v[j] = c->pages + (2 * p->blocks[j] + 1) * c->block_bytes;
+        for (size_t row = 0, any = 0; row < p->n_rows; row++) {
+            any |= p->visible[row * p->n_blocks + j] != 0;
+            if (row + 1 == p->n_rows && any == 0) { /* nobody looks */
+                c->k[j] = c->v[j] = NULL;
+            }
+        }
+    }
 }
 
 static struct tw_attend attend_of(const struct problem *p, const struct cache *c, size_t row, size_t n_rows,
@@ -88,6 +165,9 @@ static struct tw_attend attend_of(const struct problem *p, const struct cache *c
                               .scale    = 1.0f / sqrtf((float)p->head_dim),
                               .k_blocks = c->k,
                               .v_blocks = c->v,
+                              .visible  = p->visible == NULL ? NULL : p->visible + row * p->n_blocks,
+                              .blocks   = p->blocks,
+                              .n_blocks = p->n_blocks,
                               .z        = z + row * width,
                               .ldz      = width};
 }
@@ -107,21 +187,25 @@ static struct check_buffer solve(const struct tw_kernels *k, const struct proble
     struct cache c        = new_cache(p->bf16, p->head_dim, p->position + p->n_rows);
     struct check_buffer z = check_alloc(p->n_rows * p->n_heads * p->head_dim * sizeof(float));
     store(k, &c, 0, p->position + p->n_rows, p->keys.p, p->values.p);
+    list_blocks(p, &c);
     struct tw_attend a = attend_of(p, &c, 0, p->n_rows, z.p);
     run(k, p, &a);
     free(c.pages);
     return z;
 }
 
-/* Rows in pieces of `piece`, each stored just before it is attended to. */
+/* Rows in pieces of `piece`, each stored just before it is attended to, or with a mask all of them. */
 static struct check_buffer solve_in_pieces(const struct tw_kernels *k, const struct problem *p, size_t piece)
 {
     struct cache c        = new_cache(p->bf16, p->head_dim, p->position + p->n_rows);
     struct check_buffer z = check_alloc(p->n_rows * p->n_heads * p->head_dim * sizeof(float));
-    store(k, &c, 0, p->position, p->keys.p, p->values.p);
+    store(k, &c, 0, p->visible == NULL ? p->position : positions_of(p), p->keys.p, p->values.p);
+    list_blocks(p, &c);
     for (size_t row = 0; row < p->n_rows; row += piece) {
         const size_t n = p->n_rows - row < piece ? p->n_rows - row : piece;
-        store(k, &c, p->position + row, p->position + row + n, p->keys.p, p->values.p);
+        if (p->visible == NULL) {
+            store(k, &c, p->position + row, p->position + row + n, p->keys.p, p->values.p);
+        }
         struct tw_attend a = attend_of(p, &c, row, n, z.p);
         run(k, p, &a);
     }
@@ -138,6 +222,7 @@ static struct check_buffer solve_by_spans(const struct tw_kernels *k, const stru
     struct check_buffer z     = check_alloc(queries * p->head_dim * sizeof(float));
     struct check_buffer parts = check_alloc(spans * stride * sizeof(float));
     store(k, &c, 0, p->position + p->n_rows, p->keys.p, p->values.p);
+    list_blocks(p, &c);
     struct tw_attend a = attend_of(p, &c, 0, p->n_rows, z.p);
     a.scratch = aligned_alloc(64, (k->attend_scratch_bytes(queries, p->head_dim) + 63) & ~(size_t)63);
     for (size_t span = spans; span-- > 0;) {
@@ -158,8 +243,8 @@ static void check_problem(const struct tw_kernels *k, int n_levels, const struct
         struct check_buffer got[3] = {solve(&k[level], p), solve_in_pieces(&k[level], p, piece),
                                       solve_by_spans(&k[level], p)};
         for (int way = 0; way < 3; way++) {
-            assert_floats_same(want.p, got[way].p, n, "%s, %s, %s: position %zu rows %zu heads %zu dim %zu",
-                               k[level].isa, p->bf16 ? "bf16" : "f32",
+            assert_floats_same(want.p, got[way].p, n, "%s, %s%s, %s: position %zu rows %zu heads %zu dim %zu",
+                               k[level].isa, p->visible != NULL ? "masked, " : "", p->bf16 ? "bf16" : "f32",
                                (const char *[]){"whole", "pieces", "spans"}[way], p->position, p->n_rows,
                                p->n_heads, p->head_dim);
             check_free(&got[way]);
@@ -177,6 +262,80 @@ static void every_level_gives_the_scalar_bits(void **state)
     for (int i = 0; i < 120; i++) {
         struct problem p = random_problem(&r, 220, 24);
         check_problem(k, n_levels, &p, check_size(&r, 1, 9));
+        free_problem(&p);
+    }
+}
+
+static void masks_give_the_scalar_bits(void **state)
+{
+    (void)state;
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("masks");
+    for (int i = 0; i < 150; i++) {
+        struct problem p = random_problem(&r, i % 10 == 0 ? 1400 : 260, 24);
+        draw_mask(&r, &p, (enum mask_kind)(i % MASK_KINDS));
+        check_problem(k, n_levels, &p, check_size(&r, 1, 9));
+        free_problem(&p);
+    }
+}
+
+/* A mask equal to the causal one is no mask at all. */
+static void the_causal_mask_changes_nothing(void **state)
+{
+    (void)state;
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("causal");
+    for (int i = 0; i < 40; i++) {
+        struct problem p = random_problem(&r, i % 10 == 0 ? 1400 : 260, 24);
+        for (int level = 0; level < n_levels; level++) {
+            struct check_buffer want = solve(&k[level], &p);
+            struct problem masked    = p;
+            draw_mask(&r, &masked, MASK_CAUSAL);
+            struct check_buffer got = solve(&k[level], &masked);
+            assert_memory_equal(want.p, got.p, p.n_rows * p.n_heads * p.head_dim * sizeof(float));
+            check_free(&want);
+            check_free(&got);
+            free(masked.visible);
+        }
+        free_problem(&p);
+    }
+}
+
+/* Whatever the keys and values are that a row does not see, infinities and NaN among them: its bits are the same. */
+static void masked_keys_contribute_nothing(void **state)
+{
+    (void)state;
+    static const float other[] = {INFINITY, -INFINITY, NAN, -1.0f, 1.0f, -0.0f, 3e38f, -0x1p-120f};
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("nothing");
+    for (int i = 0; i < 60; i++) {
+        struct problem p = random_problem(&r, 200, 12);
+        draw_mask(&r, &p, (enum mask_kind)(MASK_DENSE + (unsigned)i % (MASK_KINDS - 1)));
+        for (int level = 0; level < n_levels; level++) {
+            const size_t row = check_size(&r, 0, p.n_rows - 1), n = positions_of(&p) * p.head_dim;
+            const size_t width       = p.n_heads * p.head_dim;
+            struct check_buffer want = solve(&k[level], &p);
+            struct problem changed   = p;
+            changed.keys             = check_floats(&r, n, CHECK_PLAIN);
+            changed.values           = check_floats(&r, n, CHECK_PLAIN);
+            for (size_t at = 0; at < n; at++) {
+                const bool seen                 = row_sees(&p, row, at / p.head_dim);
+                const float x                   = other[check_next(&r) % 8];
+                ((float *)changed.keys.p)[at]   = seen ? ((float *)p.keys.p)[at] : x;
+                ((float *)changed.values.p)[at] = seen ? ((float *)p.values.p)[at] : x;
+            }
+            struct check_buffer got = solve(&k[level], &changed);
+            assert_floats_same((float *)want.p + row * width, (float *)got.p + row * width, width,
+                               "%s, %s, row %zu of %zu", k[level].isa, p.bf16 ? "bf16" : "f32", row,
+                               p.n_rows);
+            check_free(&want);
+            check_free(&got);
+            check_free(&changed.keys);
+            check_free(&changed.values);
+        }
         free_problem(&p);
     }
 }
@@ -259,20 +418,23 @@ static void scalar_agrees_with_softmax_in_double(void **state)
     struct tw_kernels k[4];
     struct check_random r = check_seed("softmax");
     (void)check_levels(k);
-    for (int i = 0; i < 30; i++) {
+    for (int i = 0; i < 60; i++) {
         struct problem p = random_problem(&r, 300, 4);
         free_problem(&p);
-        p.bf16         = false;
-        p.q            = check_floats(&r, p.n_rows * p.n_heads * p.head_dim, CHECK_PLAIN);
-        p.keys         = check_floats(&r, (p.position + p.n_rows) * p.head_dim, CHECK_PLAIN);
-        p.values       = check_floats(&r, (p.position + p.n_rows) * p.head_dim, CHECK_PLAIN);
+        p.bf16   = false;
+        p.q      = check_floats(&r, p.n_rows * p.n_heads * p.head_dim, CHECK_PLAIN);
+        p.keys   = check_floats(&r, (p.position + p.n_rows) * p.head_dim, CHECK_PLAIN);
+        p.values = check_floats(&r, (p.position + p.n_rows) * p.head_dim, CHECK_PLAIN);
+        if (i % 2 != 0) {
+            draw_mask(&r, &p, (enum mask_kind)((unsigned)i / 2 % MASK_KINDS));
+        }
         const float *q = p.q.p, *keys = p.keys.p, *values = p.values.p;
         struct check_buffer z = solve(&k[0], &p);
         for (size_t query = 0; query < p.n_rows * p.n_heads; query++) {
-            const size_t seen = p.position + query / p.n_heads + 1, dim = p.head_dim;
+            const size_t seen = positions_of(&p), dim = p.head_dim;
             double e[512], max = -INFINITY, sum = 0.0;
             for (size_t j = 0; j < seen; j++) {
-                double s = 0.0;
+                double s = row_sees(&p, query / p.n_heads, j) ? 0.0 : -(double)INFINITY;
                 for (size_t d = 0; d < dim; d++) {
                     s += (double)q[query * dim + d] * (double)keys[j * dim + d];
                 }
@@ -303,6 +465,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_level_gives_the_scalar_bits),
+        cmocka_unit_test(masks_give_the_scalar_bits),
+        cmocka_unit_test(the_causal_mask_changes_nothing),
+        cmocka_unit_test(masked_keys_contribute_nothing),
         cmocka_unit_test(spans_merge_in_ascending_order),
         cmocka_unit_test(stores_are_the_same_bytes),
         cmocka_unit_test(a_reused_page_does_not_show_through),

@@ -54,6 +54,49 @@ static size_t filter(struct place *c, size_t n, const struct tw_sample_params *p
     return kept;
 }
 
+static double shift_of(double probability, double entropy)
+{
+    return fabs(-log(probability) - entropy);
+}
+
+/* Of the kept ones those least far from the typical surprisal, ties with the last of them; the others lose their
+ * probability. */
+static void keep_typical(struct place *c, size_t kept, double p, bool *sure)
+{
+    double total = 0, entropy = 0, sum = 0, last = -1;
+    for (size_t i = 0; i < kept; i++) {
+        total += c[i].probability;
+    }
+    for (size_t i = 0; i < kept; i++) {
+        double q = c[i].probability / total;
+        entropy -= q > 0 ? q * log(q) : 0;
+    }
+    while (sum < p) {
+        double next = HUGE_VAL;
+        for (size_t i = 0; i < kept; i++) { /* the least far of those that are farther than `last` */
+            double shift = shift_of(c[i].probability / total, entropy);
+            if (shift > last && shift < next) {
+                next = shift;
+            }
+        }
+        *sure = *sure && (last < 0 || next - last > 1e-4); /* else they may be equal in f32 */
+        if (!(next < HUGE_VAL)) {
+            break;
+        }
+        for (size_t i = 0; i < kept; i++) {
+            double q = c[i].probability / total;
+            sum += shift_of(q, entropy) == next ? q : 0;
+        }
+        *sure = *sure && fabs(sum - p) > margin;
+        last  = next;
+    }
+    for (size_t i = 0; i < kept; i++) {
+        if (shift_of(c[i].probability / total, entropy) > last) {
+            c[i].probability = 0;
+        }
+    }
+}
+
 bool sample_brute(const float *logits, size_t n_vocab, const struct tw_sample_params *p,
                   const int32_t *history, size_t n_history, double *probability)
 {
@@ -78,6 +121,9 @@ bool sample_brute(const float *logits, size_t n_vocab, const struct tw_sample_pa
     }
     size_t kept  = filter(c, n_vocab, p, &sure);
     double total = 0;
+    if (p->typical_p < 1) {
+        keep_typical(c, kept, p->typical_p, &sure);
+    }
     for (size_t i = 0; i < kept; i++) {
         total += c[i].probability;
     }

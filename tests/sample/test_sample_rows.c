@@ -5,7 +5,7 @@
 
 #include "base/philox.h"
 #include "base/thread.h"
-#include "sample/sample.h"
+#include "support/sample_choose.h"
 #include "support/test.h"
 
 enum { SEED = 20261121 };
@@ -58,7 +58,7 @@ static void test_logprob_and_entropies_equal_f64(void **state)
                 row[v] = (float)(scales[j] * (tw_philox_double(&r) + tw_philox_double(&r) - 1));
             }
             struct moments m      = moments_of(row, sizes[i]);
-            struct tw_sampled got = tw_sample(&s, row, &p, NULL, 0, 0);
+            struct tw_sampled got = sample_choose(&s, row, &p, NULL, 0, 0);
             double want = (double)row[got.token] - m.log_z, last = (double)row[sizes[i] - 1] - m.log_z;
             assert_true(fabs((double)got.logprob - want) < 2e-7 * (1 + fabs(want)));
             assert_true(fabs((double)tw_sample_logprob(&kernels, row, sizes[i], (int32_t)sizes[i] - 1) -
@@ -85,14 +85,29 @@ static void test_odd_rows_give_a_token_and_the_same_one(void **state)
     const float busy[VOCAB]                       = {0, 0, 0, 0, 0, 0, 0, 0, 1};
     const float huge[VOCAB]                       = {3e38F, -3e38F, 0, 0, 0, 0, 0, 0, 3e38F};
     static const struct tw_sample_params params[] = {
-        {.temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = 5},
-        {.temperature = 1, .top_p = 0.9, .repetition_penalty = 1, .seed = 5},
-        {.temperature = 1, .top_p = 1, .min_p = 0.1, .repetition_penalty = 1, .seed = 5},
-        {.temperature = 1, .top_k = 3, .top_p = 0.5, .min_p = 0.1, .repetition_penalty = 1.2, .seed = 5},
-        {.temperature = 0, .top_p = 1, .repetition_penalty = 1.2},
-        {.temperature = 1e-300, .top_k = 4, .top_p = 1, .repetition_penalty = 1, .seed = 5}, /* 0 in f32 */
-        {.temperature = 1e-40, .top_p = 1, .min_p = 0.5, .repetition_penalty = 1, .seed = 5},
-        {.temperature = 1e300, .top_p = 0.5, .repetition_penalty = 1, .seed = 5}, /* infinite in f32 */
+        {.temperature = 1, .top_p = 1, .typical_p = 1, .repetition_penalty = 1, .seed = 5},
+        {.temperature = 1, .top_p = 0.9, .typical_p = 1, .repetition_penalty = 1, .seed = 5},
+        {.temperature = 1, .top_p = 1, .min_p = 0.1, .typical_p = 1, .repetition_penalty = 1, .seed = 5},
+        {.temperature        = 1,
+         .top_k              = 3,
+         .top_p              = 0.5,
+         .min_p              = 0.1,
+         .typical_p          = 1,
+         .repetition_penalty = 1.2,
+         .seed               = 5},
+        {.temperature = 0, .top_p = 1, .typical_p = 1, .repetition_penalty = 1.2},
+        {.temperature        = 1e-300,
+         .top_k              = 4,
+         .top_p              = 1,
+         .typical_p          = 1,
+         .repetition_penalty = 1,
+         .seed               = 5}, /* 0 in f32 */
+        {.temperature = 1e-40, .top_p = 1, .min_p = 0.5, .typical_p = 1, .repetition_penalty = 1, .seed = 5},
+        {.temperature        = 1e300,
+         .top_p              = 0.5,
+         .typical_p          = 1,
+         .repetition_penalty = 1,
+         .seed               = 5}, /* infinite in f32 */
     };
     struct tw_sampler fresh, used;
     struct trawl_error err;
@@ -100,18 +115,18 @@ static void test_odd_rows_give_a_token_and_the_same_one(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof params / sizeof params[0]; i++) {
         assert_ok(tw_sampler_init(&used, &kernels, VOCAB, &err));
-        (void)tw_sample(&used, busy, &params[2], NULL, 0, 0);
+        (void)sample_choose(&used, busy, &params[2], NULL, 0, 0);
         for (size_t j = 0; j < sizeof rows / sizeof rows[0]; j++) {
             assert_ok(tw_sampler_init(&fresh, &kernels, VOCAB, &err));
-            int32_t token = tw_sample(&fresh, rows[j], &params[i], history, 2, 3).token;
+            int32_t token = sample_choose(&fresh, rows[j], &params[i], history, 2, 3).token;
             assert_in_range(token, 0, VOCAB - 1);
-            assert_int_equal(tw_sample(&used, rows[j], &params[i], history, 2, 3).token, token);
+            assert_int_equal(sample_choose(&used, rows[j], &params[i], history, 2, 3).token, token);
             tw_sampler_release(&fresh);
         }
         for (size_t position = 0; position < 50; position++) {
-            int32_t token = tw_sample(&used, some_nan, &params[i], history, 2, position).token;
+            int32_t token = sample_choose(&used, some_nan, &params[i], history, 2, position).token;
             assert_true(token == 1 || token == 3 || token == 5);
-            token = tw_sample(&used, huge, &params[i], NULL, 0, position).token;
+            token = sample_choose(&used, huge, &params[i], NULL, 0, position).token;
             assert_true(token == 0 || token == 8 || params[i].temperature > 1e299);
         }
         tw_sampler_release(&used);
@@ -124,10 +139,10 @@ static void test_ids_outside_the_vocabulary_are_no_history(void **state)
     struct trawl_error err;
     const float row[4]              = {1, 2, 3, 2.5F};
     const int32_t history[]         = {-1, INT32_MIN, 4, INT32_MAX, 2};
-    const struct tw_sample_params p = {.top_p = 1, .repetition_penalty = 2};
+    const struct tw_sample_params p = {.top_p = 1, .typical_p = 1, .repetition_penalty = 2};
     (void)state;
     assert_ok(tw_sampler_init(&s, &kernels, 4, &err));
-    assert_int_equal(tw_sample(&s, row, &p, history, 5, 5).token, 3);
+    assert_int_equal(sample_choose(&s, row, &p, history, 5, 5).token, 3);
     tw_sampler_release(&s);
 }
 
@@ -137,28 +152,36 @@ static void test_parameters_are_refused_with_their_range(void **state)
         struct tw_sample_params p;
         const char *words;
     } cases[] = {
-        {{.temperature = -0.5, .top_p = 1, .repetition_penalty = 1},
+        {{.temperature = -0.5, .top_p = 1, .typical_p = 1, .repetition_penalty = 1},
          "temperature is -0.5, expected 0 (greedy) or a positive"},
-        {{.temperature = NAN, .top_p = 1, .repetition_penalty = 1}, "temperature is nan"},
-        {{.temperature = INFINITY, .top_p = 1, .repetition_penalty = 1}, "temperature is inf"},
-        {{.top_k = -1, .top_p = 1, .repetition_penalty = 1},
+        {{.temperature = NAN, .top_p = 1, .typical_p = 1, .repetition_penalty = 1}, "temperature is nan"},
+        {{.temperature = INFINITY, .top_p = 1, .typical_p = 1, .repetition_penalty = 1},
+         "temperature is inf"},
+        {{.top_k = -1, .top_p = 1, .typical_p = 1, .repetition_penalty = 1},
          "top_k is -1, expected 0 (off) or a positive integer"},
-        {{.top_p = 0, .repetition_penalty = 1}, "top_p is 0, expected more than 0 and at most 1"},
-        {{.top_p = 1.01, .repetition_penalty = 1}, "top_p is 1.01"},
-        {{.top_p = NAN, .repetition_penalty = 1}, "top_p is nan"},
-        {{.top_p = 1, .min_p = -0.1, .repetition_penalty = 1}, "min_p is -0.1, expected 0 to 1"},
-        {{.top_p = 1, .min_p = 2, .repetition_penalty = 1}, "min_p is 2"},
-        {{.top_p = 1, .repetition_penalty = 0}, "repetition_penalty is 0, expected a positive number"},
-        {{.top_p = 1, .repetition_penalty = -1}, "repetition_penalty is -1"},
-        {{.top_p = 1, .repetition_penalty = INFINITY}, "repetition_penalty is inf"},
+        {{.top_p = 0, .typical_p = 1, .repetition_penalty = 1},
+         "top_p is 0, expected more than 0 and at most 1"},
+        {{.top_p = 1.01, .typical_p = 1, .repetition_penalty = 1}, "top_p is 1.01"},
+        {{.top_p = NAN, .typical_p = 1, .repetition_penalty = 1}, "top_p is nan"},
+        {{.top_p = 1, .min_p = -0.1, .typical_p = 1, .repetition_penalty = 1},
+         "min_p is -0.1, expected 0 to 1"},
+        {{.top_p = 1, .min_p = 2, .typical_p = 1, .repetition_penalty = 1}, "min_p is 2"},
+        {{.top_p = 1, .typical_p = 1, .repetition_penalty = 0},
+         "repetition_penalty is 0, expected a positive number"},
+        {{.top_p = 1, .typical_p = 1, .repetition_penalty = -1}, "repetition_penalty is -1"},
+        {{.top_p = 1, .typical_p = 1, .repetition_penalty = INFINITY}, "repetition_penalty is inf"},
     };
     struct tw_sample_params p;
     struct trawl_error err;
     (void)state;
     tw_sample_params_init(&p);
     assert_ok(tw_sample_params_check(&p, &err));
-    p = (struct tw_sample_params){
-        .temperature = 100, .top_k = INT64_MAX, .top_p = 1e-9, .min_p = 1, .repetition_penalty = 0.1};
+    p = (struct tw_sample_params){.temperature        = 100,
+                                  .top_k              = INT64_MAX,
+                                  .top_p              = 1e-9,
+                                  .min_p              = 1,
+                                  .typical_p          = 1,
+                                  .repetition_penalty = 0.1};
     assert_ok(tw_sample_params_check(&p, &err));
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_refused(tw_sample_params_check(&cases[i].p, &err), TRAWL_ERR_INVALID, cases[i].words);

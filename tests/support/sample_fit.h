@@ -12,13 +12,13 @@ enum { SAMPLE_FIT_VOCAB = 1024 }; /* at most */
 
 /* Draw `n` tokens at positions 0 .. n-1 and fail the running test unless all have a probability[n_vocab] above 0 and
  * their frequencies fit (chi-square, tokens expected less than 8 times taken together). */
-static inline void sample_assert_fits(struct tw_sampler *s, const float *logits,
-                                      const struct tw_sample_params *p, const int32_t *history,
-                                      size_t n_history, const double *probability, size_t n, const char *what)
+static inline void sample_assert_fits(struct tw_sampler *s, const struct tw_sample_input *input,
+                                      const double *probability, size_t n, const char *what)
 {
     size_t count[SAMPLE_FIT_VOCAB] = {0};
-    for (size_t i = 0; i < n; i++) {
-        int32_t token = tw_sample(s, logits, p, history, n_history, i).token;
+    struct tw_sample_input in      = *input;
+    for (in.position = 0; in.position < n; in.position++) {
+        int32_t token = tw_sample_choose(s, &in).token;
         assert_true(token >= 0 && (size_t)token < s->n_vocab);
         if (!(probability[token] > 0)) {
             fail_msg("%s: token %d was drawn, which is not kept", what, (int)token);

@@ -2,10 +2,11 @@
 /* Attention around the innermost loop. Include after kernels_vec_<isa>.h, kernels_v16_math.h and
  * kernels_tile.h.
  *
- * Queries (a row and a head) are taken in tiles, heads of a row together: in the blocks that only some
- * rows of a tile see entirely, the queries of one row still share one visible length. The chains run in the
- * same tile as a matmul's: scores are queries times key panels (16 keys each, pairs of inputs), outputs are
- * probabilities times value panels (16 inputs each, pairs of positions). */
+ * Queries (a row and a head) are taken in tiles, heads of a row together. Of a tile, the queries that see the same
+ * first keys of a block go through it together; so do those whose keys have gaps, whatever each sees, because there
+ * a masked probability of +0 stands for a term that is left out. The chains run in the same tile as a
+ * matmul's: scores are queries times key panels (16 keys each, pairs of inputs), outputs are probabilities times
+ * value panels (16 inputs each, pairs of positions). */
 #ifndef TW_KERNELS_ATTEND_V16_H
 #define TW_KERNELS_ATTEND_V16_H
 
@@ -13,10 +14,9 @@
 #include "kernels/kernels_partial.h"
 
 enum {
-    LINE_FLOATS     = TILE_LINE / 4,
-    BLOCKS_PER_SPAN = TW_KV_SPAN / TW_KV_BLOCK,
-    GROUP_BYTES     = 256 << 10, /* keys and values that stay in L2 while the tiles of queries pass by */
-    KEY_PANELS      = TW_KV_BLOCK / 16
+    LINE_FLOATS = TILE_LINE / 4,
+    GROUP_BYTES = 256 << 10, /* keys and values that stay in L2 while the tiles of queries pass by */
+    KEY_PANELS  = TW_KV_BLOCK / 16
 };
 
 struct attend_kind {
@@ -33,6 +33,13 @@ struct attend_buffers {
     float o[TILE_ROWS][LINE_FLOATS];     /* outputs of one block */
     char tail[TW_KV_BLOCK / 2 * 16 * 8]; /* the last value panel where head_dim is no multiple of 16 */
     float max[16], sum[16];              /* of one block, by query of the tile */
+};
+
+/* Queries of a tile, consecutive ones, that go through a block together. */
+struct attend_run {
+    size_t i, rows; /* of the tile: [i, i + rows) */
+    size_t n;       /* they see the first n keys, or, with gaps, some of these */
+    bool gaps;
 };
 
 /* One tile of queries: [first, first + n) */
@@ -106,29 +113,36 @@ static void attend_load_queries(const struct attend_job *job)
     }
 }
 
-/* Scores of the first n keys of a block, scaled, to probabilities relative to the largest. */
-static void attend_softmax(const struct attend_job *job, size_t i, size_t n)
+/* Scores of the first 16 * panels keys of a block, scaled, to probabilities relative to the largest of those in
+ * `keys`; `all`: those are all. */
+static inline __attribute__((always_inline)) void
+attend_softmax_of(const struct attend_job *job, size_t i, const size_t panels, uint64_t keys, const bool all)
 {
     char *line          = job->b->p[i];
     const float *scores = (const float *)(const void *)line;
     const v16 scale     = v16_set1(job->a->scale);
-    const size_t panels = (n + 15) / 16;
     v16 s[KEY_PANELS], sum = v16_zero(), max = v16_set1(-INFINITY);
     for (size_t p = 0; p < panels; p++) {
         s[p] = v16_mul(v16_load(scores + 16 * p), scale);
-    }
-    const size_t last = n - 16 * (panels - 1);
-    for (size_t p = 0; p < panels; p++) {
-        max = v16_max(p + 1 < panels || last == 16 ? s[p] : v16_fill_from(s[p], last, -INFINITY), max);
+        max  = v16_max(all ? s[p] : v16_fill_unless(s[p], (uint32_t)(keys >> 16 * p), -INFINITY), max);
     }
     job->b->max[i] = v16_largest(max);
     for (size_t p = 0; p < panels; p++) {
         v16 e = v16_exp_bounded(v16_sub(s[p], v16_set1(job->b->max[i])));
-        e     = p + 1 < panels || last == 16 ? e : v16_fill_from(e, last, 0.0f);
+        e     = all ? e : v16_fill_unless(e, (uint32_t)(keys >> 16 * p), 0.0f);
         sum   = p == 0 ? e : v16_add(sum, e);
         attend_store_probabilities(job->kind, line, 16 * p, e);
     }
     job->b->sum[i] = v16_sum(sum);
+}
+
+static void attend_softmax(const struct attend_job *job, size_t i, size_t n, uint64_t keys)
+{
+    if (keys == UINT64_MAX) {
+        attend_softmax_of(job, i, KEY_PANELS, keys, true);
+    } else {
+        attend_softmax_of(job, i, (n + 15) / 16, keys, false);
+    }
 }
 
 /* Sixteen values of the last visible key when it is the even one of its pair. */
@@ -182,6 +196,27 @@ static void attend_values(const struct attend_job *job, size_t i, size_t rows, c
     }
 }
 
+/* What probabilities of +0 in the place of masked keys leave to be done: a term of +0 or -0 changed nothing but the
+ * sign of a zero, which is made +0, unless its value was infinite or NaN. Then the sum is NaN and is
+ * computed without the term. */
+static void attend_mend(const struct attend_job *job, const struct attend_run *run, size_t j)
+{
+    const struct tw_attend *a = job->a;
+    for (size_t i = run->i; i < run->i + run->rows; i++) {
+        float *o = job->b->o[i];
+        bool nan = false;
+        for (size_t d = 0; d < a->head_dim; d += 16) {
+            const v16 x = v16_add(v16_load(o + d), v16_zero());
+            nan         = nan || v16_any_nan(x);
+            v16_store(o + d, x);
+        }
+        if (nan) {
+            tw_attend_block_scalar(a, job->kind->bytes == 2 ? TW_DTYPE_BF16 : TW_DTYPE_F32, job->first + i, j,
+                                   o);
+        }
+    }
+}
+
 /* One query's o: into * c1 + part * c2, or a copy when there is nothing yet. */
 static void attend_merge_o(float *into, const float *part, size_t head_dim, bool copy, float c1, float c2)
 {
@@ -227,47 +262,59 @@ static void attend_merge_queries(float *into, size_t head_dim, size_t n, const f
     }
 }
 
-/* Queries [i, i + rows) of the tile against the first n keys of block `block`. */
-static void attend_block(const struct attend_job *job, size_t i, size_t rows, size_t block, size_t n,
-                         bool prefetch)
+/* A run of the tile's queries against block entry j. */
+static void attend_block(const struct attend_job *job, const struct attend_run *run, size_t j, bool prefetch)
 {
     const struct tw_attend *a = job->a;
     struct attend_buffers *b  = job->b;
-    const char *k = a->k_blocks[block], *v = a->v_blocks[block];
+    const char *k = a->k_blocks[j], *v = a->v_blocks[j];
+    const size_t i = run->i, n = run->n;
     size_t k_ahead = 0, v_ahead = 0;
     if (prefetch) {
-        k_ahead = (size_t)((uintptr_t)a->k_blocks[block + 1] - (uintptr_t)k);
-        v_ahead = (size_t)((uintptr_t)a->v_blocks[block + 1] - (uintptr_t)v);
+        k_ahead = (size_t)((uintptr_t)a->k_blocks[j + 1] - (uintptr_t)k);
+        v_ahead = (size_t)((uintptr_t)a->v_blocks[j + 1] - (uintptr_t)v);
     }
-    attend_chains(job->kind, b->q[i], rows, k, (n + 15) / 16, 2 * TW_KV_BLOCK * job->kind->bytes,
+    attend_chains(job->kind, b->q[i], run->rows, k, (n + 15) / 16, 2 * TW_KV_BLOCK * job->kind->bytes,
                   a->head_dim / 2, k_ahead, (float *)(void *)b->p[i]);
-    for (size_t r = i; r < i + rows; r++) {
-        attend_softmax(job, r, n);
+    for (size_t r = i; r < i + run->rows; r++) {
+        attend_softmax(job, r, n, tw_attend_keys(a, (job->first + r) / a->n_heads, j));
     }
-    attend_values(job, i, rows, v, n, v_ahead);
+    attend_values(job, i, run->rows, v, run->gaps ? (n + 1) & ~(size_t)1 : n, v_ahead);
+    if (run->gaps) {
+        attend_mend(job, run, j);
+    }
     attend_merge_queries(job->partials + (job->first + i) * tw_attend_partial_floats(a->head_dim),
-                         a->head_dim, rows, b->max + i, b->sum + i, b->o[i], LINE_FLOATS);
+                         a->head_dim, run->rows, b->max + i, b->sum + i, b->o[i], LINE_FLOATS);
 }
 
-/* The tile against blocks [begin, end). */
+/* The longest run from query i of the tile on; n is 0 where they see nothing of the block. */
+static struct attend_run attend_next_run(const struct attend_job *job, size_t i, size_t j)
+{
+    const size_t heads    = job->a->n_heads;
+    const uint64_t first  = tw_attend_keys(job->a, (job->first + i) / heads, j);
+    struct attend_run run = {.i = i, .gaps = tw_keys_have_gaps(first)};
+    uint64_t keys         = first;
+    do {
+        run.n          = keys != 0 && tw_keys_end(keys) > run.n ? tw_keys_end(keys) : run.n;
+        const size_t q = ((job->first + i) / heads + 1) * heads - job->first;
+        i              = q < job->n ? q : job->n;
+        keys           = i < job->n ? tw_attend_keys(job->a, (job->first + i) / heads, j) : 0;
+    } while (i < job->n && (keys == first || (run.gaps && tw_keys_have_gaps(keys))));
+    run.rows = i - run.i;
+    return run;
+}
+
+/* The tile against block entries [begin, end). */
 static void attend_tile(const struct attend_job *job, size_t begin, size_t end, bool prefetch)
 {
-    const struct tw_attend *a = job->a;
-    const size_t row = job->first / a->n_heads, stop = job->first + job->n;
     attend_load_queries(job);
-    for (size_t block = begin; block < end; block++) {
-        if (tw_visible(a->position + row, block) == TW_KV_BLOCK) {
-            attend_block(job, 0, job->n, block, TW_KV_BLOCK, prefetch && block + 1 < end);
-            continue;
-        }
-        for (size_t query = job->first; query < stop;) {
-            const size_t next =
-                (query / a->n_heads + 1) * a->n_heads < stop ? (query / a->n_heads + 1) * a->n_heads : stop;
-            const size_t n = tw_visible(a->position + query / a->n_heads, block);
-            if (n != 0) {
-                attend_block(job, query - job->first, next - query, block, n, false);
+    for (size_t j = begin; j < end; j++) {
+        for (size_t i = 0; i < job->n;) {
+            const struct attend_run run = attend_next_run(job, i, j);
+            if (run.n != 0) {
+                attend_block(job, &run, j, prefetch && run.rows == job->n && j + 1 < end);
             }
-            query = next;
+            i += run.rows;
         }
     }
 }
@@ -277,10 +324,9 @@ static void attend_span_v16(const struct tw_attend *a, const struct attend_kind 
 {
     const size_t n     = a->n_rows * a->n_heads;
     const size_t tile  = a->n_heads < TILE_ROWS ? TILE_ROWS / a->n_heads * a->n_heads : TILE_ROWS;
-    const size_t seen  = (a->position + a->n_rows - 1) / TW_KV_BLOCK + 1;
-    const size_t begin = span * BLOCKS_PER_SPAN;
-    const size_t end   = begin + BLOCKS_PER_SPAN < seen ? begin + BLOCKS_PER_SPAN : seen;
-    size_t group       = BLOCKS_PER_SPAN;
+    const size_t begin = tw_attend_entry(a, span * TW_BLOCKS_PER_SPAN);
+    const size_t end   = tw_attend_entry(a, (span + 1) * TW_BLOCKS_PER_SPAN);
+    size_t group       = TW_BLOCKS_PER_SPAN;
     while (group > 1 && group * 2 * tw_kv_block_elements(a->head_dim) * kind->bytes > GROUP_BYTES) {
         group /= 2;
     }
@@ -335,13 +381,16 @@ static void attend_finish(const struct tw_attend *a, const float *total)
 static void attend_v16(const struct tw_attend *a, const struct attend_kind *kind)
 {
     const size_t n = a->n_rows * a->n_heads, stride = tw_attend_partial_floats(a->head_dim);
-    const size_t spans = (a->position + a->n_rows - 1) / TW_KV_SPAN + 1;
-    float *total       = (float *)(void *)((char *)a->scratch + sizeof(struct attend_buffers)),
-          *part        = total + n * stride;
-    attend_span_v16(a, kind, 0, total);
-    for (size_t span = 1; span < spans; span++) {
-        attend_span_v16(a, kind, span, part);
-        attend_merge_span(a, total, part);
+    const size_t blocks = tw_attend_blocks(a);
+    float *total        = (float *)(void *)((char *)a->scratch + sizeof(struct attend_buffers)),
+          *part         = total + n * stride;
+    for (size_t j = 0; j < blocks;) { /* spans that hold an entry */
+        const size_t span = tw_attend_number(a, j) / TW_BLOCKS_PER_SPAN;
+        attend_span_v16(a, kind, span, j == 0 ? total : part);
+        if (j != 0) {
+            attend_merge_span(a, total, part);
+        }
+        j = tw_attend_entry(a, (span + 1) * TW_BLOCKS_PER_SPAN);
     }
     attend_finish(a, total);
 }

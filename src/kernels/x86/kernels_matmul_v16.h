@@ -19,20 +19,34 @@ struct matmul_kind {
 };
 
 enum {
-    LEVELS      = 6,         /* log2(TW_MAX_LEAVES) + 1 */
-    NEAR_BYTES  = 4096,      /* prefetch distance inside a panel */
-    NEXT_BYTES  = 128 << 10, /* a group of panels that one block of rows prefetches whole, at most ... */
-    SHARE_BYTES = 512 << 10, /* ... and one that several blocks prefetch together */
-    ROWS_BYTES  = 512 << 10, /* packed rows that stay in L2 while panels pass by */
-    FEW_CHUNK   = 40,        /* row blocks */
+    LEVELS      = TILE_LEFTS, /* subtrees that can wait for their right sibling at the same time */
+    NEAR_BYTES  = 4096,       /* prefetch distance inside a panel */
+    NEXT_BYTES  = 128 << 10,  /* a group of panels that one block of rows prefetches whole, at most ... */
+    SHARE_BYTES = 512 << 10,  /* ... and one that several blocks prefetch together */
+    ROWS_BYTES  = 512 << 10,  /* packed rows that stay in L2 while panels pass by */
+    FEW_CHUNK   = 40,         /* row blocks */
     LEAST_CHUNK = 8,
     SUMS_FLOATS = TILE_VECTORS * 16
 };
 
+/* A leaf that has inputs. */
+struct matmul_leaf {
+    size_t begin, end; /* inputs */
+    size_t n_left;     /* waiting subtrees that it completes: the topmost, from there downwards */
+    size_t level; /* of the stack of waiting subtrees, where the result goes; 0 and last: it is the root */
+};
+
+/* One call, as a thread sees it. */
+struct matmul_call {
+    struct tw_matmul *mm;
+    const struct matmul_kind *kind;
+    struct matmul_leaf leaves[TW_MAX_LEAVES];
+    size_t n_leaves; /* at least 1; the only one may be empty */
+};
+
 /* One block of rows against one group of panels. */
 struct matmul_task {
-    const struct matmul_kind *kind;
-    struct tw_matmul *mm;
+    const struct matmul_call *call;
     struct tw_row_block block;
     const char *rows;
     const char *w[TILE_PANELS]; /* SwiGLU: gate panels, then up panels */
@@ -40,30 +54,6 @@ struct matmul_task {
     size_t panel, panels;       /* output panels of the group */
     size_t ahead, share; /* prefetch offset at pair 0; panel bytes prefetched per panel byte: 1/share */
 };
-
-/* The chain [begin, end) into sums[rows][16 * streams], or added to it. */
-static void matmul_chain(const struct matmul_task *task, size_t begin, size_t end, bool add, float *sums)
-{
-    const struct matmul_kind *kind = task->kind;
-    const size_t w_pair            = 2 * TW_PANEL * kind->weight_bytes;
-    const size_t rows              = task->block.rows;
-    struct tile t                  = {.a          = task->rows + begin * rows * (kind->words ? 2 : 4),
-                                      .w_pair     = w_pair,
-                                      .pairs      = (end - begin + 1) / 2,
-                                      .ahead      = task->ahead - begin / 2 * w_pair + begin / 2 * w_pair / task->share,
-                                      .ahead_step = w_pair / task->share,
-                                      .ld         = 16 * task->streams,
-                                      .add        = add};
-    for (size_t s = 0; s < task->streams;) {
-        int width = tile_width(kind->tiles, rows, task->streams - s);
-        for (int p = 0; p < width; p++) {
-            t.w[p] = task->w[s + (size_t)p] + begin / 2 * w_pair;
-        }
-        t.sums = sums + 16 * s;
-        kind->tiles[width][rows](&t);
-        s += (size_t)width;
-    }
-}
 
 /* ---- packing rows ---- */
 
@@ -74,8 +64,18 @@ static inline v16 pack_load(const float *x, size_t k, size_t n, bool round)
     return round ? v16_round_bf16(v) : v;
 }
 
-/* n <= 16 columns of a block from t[rows], `rows` elements each. A column's store reaches into the places
- * of the columns after it, which are written next; not beyond the n-th, where another thread may write. */
+/* Column c of the n that are written in ascending order. Its store reaches into the places of the columns after it,
+ * which are written next; not beyond the n-th, where another thread may write. */
+static inline void pack_store_column(float *out, v16 column, size_t c, size_t n, size_t rows)
+{
+    if (c * rows + 16 <= n * rows) {
+        v16_store(out + c * rows, column);
+    } else {
+        v16_store_n(out + c * rows, column, rows);
+    }
+}
+
+/* n <= 16 columns of a block from t[rows], `rows` elements each. */
 static void pack_store(float *out, v16 t[16], size_t n, size_t rows)
 {
     if (rows == 1) {
@@ -84,11 +84,7 @@ static void pack_store(float *out, v16 t[16], size_t n, size_t rows)
     }
     v16_transpose(t);
     for (size_t c = 0; c < n; c++) {
-        if (c * rows + 16 <= n * rows) {
-            v16_store(out + c * rows, t[c]);
-        } else {
-            v16_store_n(out + c * rows, t[c], rows);
-        }
+        pack_store_column(out, t[c], c, n, rows);
     }
 }
 
@@ -111,66 +107,94 @@ static void pack_v16(void *block, const float *x, size_t ldx, size_t rows, size_
     }
 }
 
-/* Sums of the leaf [begin, end): one chain where rows are rounded to bf16, else chunk by chunk. */
-static void matmul_leaf(const struct matmul_task *task, size_t begin, size_t end, float *sums)
+/* ---- the tree over leaves ---- */
+
+/* Do subtrees whose latest leaf is `left` and one with leaf `i` merge before leaf `next` is reached? The right one must be
+ * complete: `next` lies outside of it. */
+static bool matmul_merges(size_t left, size_t i, size_t next)
 {
-    const size_t step = task->kind->round ? end - begin : tw_chain_inputs(end - begin);
-    for (size_t k = begin; k < end; k += step) {
-        matmul_chain(task, k, k + step < end ? k + step : end, k > begin, sums);
+    const int level = 63 - __builtin_clzll((unsigned long long)(left ^ i));
+    return next >> level != i >> level;
+}
+
+/* The balanced binary tree over leaves as a stack of subtrees that wait for their right siblings. An empty leaf adds
+ * nothing: its sibling passes unchanged. */
+static void matmul_plan(struct matmul_call *call)
+{
+    const struct tw_matmul *mm = call->mm;
+    size_t owner[LEVELS], depth = 0, begin = 0, leaf = 0;
+    while (leaf < (size_t)mm->n_leaves && mm->leaf_end[leaf] == begin) {
+        leaf++;
+    }
+    call->n_leaves = 0;
+    while (leaf < (size_t)mm->n_leaves) {
+        struct matmul_leaf *l = &call->leaves[call->n_leaves++];
+        size_t next           = leaf + 1;
+        *l                    = (struct matmul_leaf){.begin = begin, .end = mm->leaf_end[leaf]};
+        begin                 = l->end;
+        while (next < (size_t)mm->n_leaves && mm->leaf_end[next] == begin) {
+            next++;
+        }
+        const size_t until = next < (size_t)mm->n_leaves ? next : SIZE_MAX;
+        while (depth > 0 && matmul_merges(owner[depth - 1], leaf, until)) {
+            depth--;
+            l->n_left++;
+        }
+        l->level = depth;
+        if (until != SIZE_MAX) {
+            owner[depth++] = leaf;
+        }
+        leaf = next;
+    }
+    if (call->n_leaves == 0) {
+        call->leaves[call->n_leaves++] = (struct matmul_leaf){0};
     }
 }
 
-/* into = left + right */
-static void matmul_add_sums(float *into, const float *left, const float *right, size_t n)
+/* Where the sums of a task's leaf go, and what is done to them first. */
+struct matmul_end {
+    float *sums;
+    size_t ld;
+    const float *bias; /* of the task's first column, or NULL */
+    bool add;
+};
+
+/* One leaf of a task. `waiting`: the stack of subtrees. */
+static void matmul_leaf_run(const struct matmul_task *task, const struct matmul_leaf *leaf,
+                            float (*waiting)[SUMS_FLOATS], const struct matmul_end *end)
 {
-    for (size_t i = 0; i < n; i += 16) {
-        v16_store(into + i, v16_add(v16_load(left + i), v16_load(right + i)));
+    const struct matmul_kind *kind = task->call->kind;
+    const size_t w_pair            = 2 * TW_PANEL * kind->weight_bytes;
+    const size_t rows = task->block.rows, skip = leaf->begin / 2 * w_pair;
+    struct tile t = {.a          = task->rows + leaf->begin * rows * (kind->words ? 2 : 4),
+                     .w_pair     = w_pair,
+                     .pairs      = (leaf->end - leaf->begin + 1) / 2,
+                     .chunk      = kind->round ? 0 : tw_chain_inputs(leaf->end - leaf->begin) / 2,
+                     .ahead      = task->ahead - skip + skip / task->share,
+                     .ahead_step = (w_pair + task->share - 1) / task->share,
+                     .ld         = end->ld,
+                     .n_left     = leaf->n_left,
+                     .left_ld    = 16 * task->streams,
+                     .add        = end->add};
+    for (size_t s = 0; s < task->streams;) {
+        const int width = tile_width(kind->tiles, rows, task->streams - s);
+        for (int p = 0; p < width; p++) {
+            t.w[p] = task->w[s + (size_t)p] + skip;
+        }
+        for (size_t i = 0; i < leaf->n_left; i++) {
+            t.left[i] = waiting[leaf->level + leaf->n_left - 1 - i] + 16 * s;
+        }
+        t.sums = end->sums + 16 * s;
+        t.bias = end->bias == NULL ? NULL : end->bias + 16 * s;
+        kind->tiles[width][rows](&t);
+        s += (size_t)width;
     }
 }
 
-/* The tree over leaves as a binary counter: sums[l] waits for its right sibling of 2^l leaves. Returns the
- * sums of the root. */
-static const float *matmul_tree(const struct matmul_task *task, float (*sums)[SUMS_FLOATS], float *work)
-{
-    const struct tw_matmul *mm = task->mm;
-    const size_t n             = task->block.rows * task->streams * 16;
-    bool full[LEVELS]          = {false};
-    size_t begin = 0, level = 0;
-    if (mm->n_leaves == 1 && mm->k > 0) {
-        matmul_leaf(task, 0, mm->leaf_end[0], sums[0]);
-        return sums[0];
-    }
-    for (size_t leaf = 0; leaf < (size_t)mm->n_leaves; leaf++) {
-        const size_t end  = mm->leaf_end[leaf];
-        bool has          = end > begin;
-        const float *node = work;
-        if (has) {
-            matmul_leaf(task, begin, end, work);
-        }
-        begin = end;
-        for (level = 0; (leaf >> level & 1) != 0; level++) {
-            if (has && full[level]) {
-                matmul_add_sums(work, sums[level], node, n);
-                node = work;
-            } else if (full[level]) {
-                node = sums[level];
-                has  = true;
-            }
-        }
-        full[level] = has;
-        if (has) {
-            memcpy(sums[level], node, n * sizeof *node);
-        }
-    }
-    if (!full[level]) {
-        memset(sums[level], 0, n * sizeof(float));
-    }
-    return sums[level];
-}
-
+/* Of a group whose last panel is partial. */
 static void matmul_store(const struct matmul_task *task, const float *sums)
 {
-    const struct tw_matmul *mm = task->mm;
+    const struct tw_matmul *mm = task->call->mm;
     for (size_t p = 0; p < task->panels; p++) {
         const size_t column = (task->panel + p) * TW_PANEL;
         const size_t n      = mm->n - column < TW_PANEL ? mm->n - column : TW_PANEL;
@@ -193,22 +217,76 @@ static void matmul_store(const struct matmul_task *task, const float *sums)
     }
 }
 
+#ifdef __AVX512BF16__
+/* Sixteen products as eight words of two bf16. A product is never denormal (the mode flushes it), so the instruction
+ * that rounds, which would flush it, may be used. */
+static inline __m256 swiglu_words(const float *gate, const float *up)
+{
+    const v16 z = v16_mul(v16_silu(v16_load(gate)), v16_load(up));
+    return _mm256_castsi256_ps((__m256i)_mm512_cvtneps_pbh(z));
+}
+
+/* Rows [r, r + 2) and [r + 4, r + 6) of words as [column 0 .. 7][row]: four rows of columns c and c + 4, twice. */
+static inline void swiglu_turn(v16 out[4], const __m256 *z)
+{
+    v16 x[4], t[4];
+    V16_UNROLL
+    for (int i = 0; i < 4; i++) {
+        x[i] = _mm512_insertf32x8(_mm512_castps256_ps512(z[i]), z[i + 4], 1);
+    }
+    t[0]   = _mm512_unpacklo_ps(x[0], x[1]);
+    t[1]   = _mm512_unpackhi_ps(x[0], x[1]);
+    t[2]   = _mm512_unpacklo_ps(x[2], x[3]);
+    t[3]   = _mm512_unpackhi_ps(x[2], x[3]);
+    out[0] = _mm512_shuffle_ps(t[0], t[2], 0x44);
+    out[1] = _mm512_shuffle_ps(t[0], t[2], 0xEE);
+    out[2] = _mm512_shuffle_ps(t[1], t[3], 0x44);
+    out[3] = _mm512_shuffle_ps(t[1], t[3], 0xEE);
+}
+
+/* A whole panel of silu(gate) * up in words: what matmul_swiglu does at length. */
+static void matmul_swiglu_panel(float *out, const float *gate, const float *up, size_t ld, size_t rows)
+{
+    __m256 z[16];
+    v16 low[4], high[4];
+    for (size_t r = 0; r < rows; r++) {
+        z[r] = swiglu_words(gate + r * ld, up + r * ld);
+    }
+    for (size_t r = rows; r < 16; r++) {
+        z[r] = _mm256_setzero_ps();
+    }
+    swiglu_turn(low, z);
+    swiglu_turn(high, z + 8);
+    for (size_t c = 0; c < 8; c++) {
+        const v16 a = low[c % 4], b = high[c % 4];
+        const v16 column = c < 4 ? _mm512_shuffle_f32x4(a, b, 0x88) : _mm512_shuffle_f32x4(a, b, 0xDD);
+        pack_store_column(out, column, c, 8, rows);
+    }
+}
+#endif
+
 /* silu(gate) * up into the packed rows of the next matmul, whose K is this n. */
 static void matmul_swiglu(const struct matmul_task *task, const float *sums)
 {
-    const struct tw_matmul *mm = task->mm;
-    const bool words           = task->kind->words;
-    const size_t rows          = task->block.rows;
-    float *out                 = (float *)mm->packed_out + task->block.begin * tw_packed_k(mm->n);
+    const struct tw_matmul *mm = task->call->mm;
+    const bool words           = task->call->kind->words;
+    const size_t rows = task->block.rows, ld = 16 * task->streams;
+    float *out = (float *)mm->packed_out + task->block.begin * tw_packed_k(mm->n);
     for (size_t p = 0; p < task->panels; p++) {
         const size_t column = (task->panel + p) * TW_PANEL;
         const size_t n      = mm->n - column < TW_PANEL ? mm->n - column : TW_PANEL;
+        const float *gate = sums + p * 16, *up = gate + task->panels * 16;
         v16 t[16];
+#ifdef __AVX512BF16__
+        if (words && n == TW_PANEL && rows > 1) {
+            matmul_swiglu_panel(out + column * rows / 2, gate, up, ld, rows);
+            continue;
+        }
+#endif
         for (size_t r = 0; r < rows; r++) {
-            const float *gate = sums + (r * task->streams + p) * 16;
-            v16 z             = v16_mul(v16_silu(v16_load(gate)), v16_load(gate + task->panels * 16));
-            z                 = n == TW_PANEL ? z : v16_fill_from(z, n, 0.0f);
-            z                 = task->kind->round ? v16_round_bf16(z) : z;
+            v16 z = v16_mul(v16_silu(v16_load(gate + r * ld)), v16_load(up + r * ld));
+            z     = n == TW_PANEL ? z : v16_fill_from(z, n, 0.0f);
+            z     = task->call->kind->round ? v16_round_bf16(z) : z;
 #ifdef __AVX512BF16__
             z = words ? v16_pairs_bf16(z, v16_zero()) : z;
 #endif
@@ -218,33 +296,70 @@ static void matmul_swiglu(const struct matmul_task *task, const float *sums)
     }
 }
 
+/* The root's sums go straight to y where whole panels are stored; else through `sums`. */
+static struct matmul_end matmul_end(const struct matmul_task *task, float *sums)
+{
+    const struct tw_matmul *mm = task->call->mm;
+    const size_t column        = task->panel * TW_PANEL;
+    if (mm->epilogue == TW_EPILOGUE_SWIGLU || column + task->panels * TW_PANEL > mm->n) {
+        return (struct matmul_end){.sums = sums, .ld = 16 * task->streams};
+    }
+    return (struct matmul_end){.sums = mm->y + task->block.begin * mm->ldy + column,
+                               .ld   = mm->ldy,
+                               .bias = mm->bias == NULL ? NULL : mm->bias + column,
+                               .add  = mm->epilogue == TW_EPILOGUE_ADD};
+}
+
+/* The lines of y that the root is stored to have left the caches since they were last used; ask for them before
+ * the last chain, which takes longer than they do. */
+static inline void matmul_expect(const struct matmul_task *task, const struct matmul_end *root)
+{
+    for (size_t r = 0; r < task->block.rows; r++) {
+        for (size_t p = 0; p < task->panels; p++) {
+            __builtin_prefetch(root->sums + r * root->ld + p * TW_PANEL, 1, 3);
+        }
+    }
+}
+
 static void matmul_task_run(const struct matmul_task *task)
 {
-    _Alignas(64) float sums[LEVELS][SUMS_FLOATS];
-    _Alignas(64) float work[SUMS_FLOATS];
-    const float *root = matmul_tree(task, sums, work);
-    if (task->mm->epilogue == TW_EPILOGUE_SWIGLU) {
-        matmul_swiglu(task, root);
-    } else {
-        matmul_store(task, root);
+    _Alignas(64) float waiting[LEVELS][SUMS_FLOATS];
+    _Alignas(64) float sums[SUMS_FLOATS];
+    const struct matmul_call *call = task->call;
+    const struct matmul_end root   = matmul_end(task, sums);
+    for (size_t i = 0; i < call->n_leaves; i++) {
+        const struct matmul_leaf *leaf = &call->leaves[i];
+        const struct matmul_end wait   = {.sums = waiting[leaf->level], .ld = 16 * task->streams};
+        const bool last                = i + 1 == call->n_leaves;
+        if (last && root.sums != sums) {
+            matmul_expect(task, &root);
+        }
+        matmul_leaf_run(task, leaf, waiting, last ? &root : &wait);
+    }
+    if (root.sums == sums) {
+        if (call->mm->epilogue == TW_EPILOGUE_SWIGLU) {
+            matmul_swiglu(task, sums);
+        } else {
+            matmul_store(task, sums);
+        }
     }
 }
 
 /* All row blocks of a unit against its panels. Each block prefetches its share of the panels `next` bytes
  * further on, which the thread reads after these; if they are too large to wait in L2, or nothing comes
  * next (0), a little ahead in the panels that it reads. */
-static void matmul_unit(struct tw_matmul *mm, const struct matmul_kind *kind, const struct tw_unit *unit,
-                        size_t next)
+static void matmul_unit(const struct matmul_call *call, const struct tw_unit *unit, size_t next)
 {
-    const size_t panel_bytes = mm->panel_stride * kind->weight_bytes;
-    const size_t used_bytes  = tw_panel_elements(mm->k) * kind->weight_bytes;
-    const bool swiglu        = mm->epilogue == TW_EPILOGUE_SWIGLU;
-    const size_t n_blocks    = unit->block_end - unit->block_begin;
+    const struct tw_matmul *mm     = call->mm;
+    const struct matmul_kind *kind = call->kind;
+    const size_t panel_bytes       = mm->panel_stride * kind->weight_bytes;
+    const size_t used_bytes        = tw_panel_elements(mm->k) * kind->weight_bytes;
+    const bool swiglu              = mm->epilogue == TW_EPILOGUE_SWIGLU;
+    const size_t n_blocks          = unit->block_end - unit->block_begin;
 
-    struct matmul_task task = {
-        .kind = kind, .mm = mm, .panel = unit->panel_begin, .share = 1, .ahead = NEAR_BYTES};
-    task.panels  = unit->panel_end - unit->panel_begin;
-    task.streams = swiglu ? 2 * task.panels : task.panels;
+    struct matmul_task task = {.call = call, .panel = unit->panel_begin, .share = 1, .ahead = NEAR_BYTES};
+    task.panels             = unit->panel_end - unit->panel_begin;
+    task.streams            = swiglu ? 2 * task.panels : task.panels;
     for (size_t s = 0; s < task.streams; s++) {
         const char *w = s < task.panels ? mm->w : mm->w2;
         task.w[s]     = w + (unit->panel_begin + s % task.panels) * panel_bytes;
@@ -297,12 +412,14 @@ static void matmul_v16(struct tw_matmul *mm, int n_threads, const struct matmul_
     const size_t row    = tw_packed_k(mm->k) * (kind->words ? 2 : 4);
     const size_t chunk  = matmul_chunk(blocks, (panels + group - 1) / group, row, n_threads);
 
+    struct matmul_call call = {.mm = mm, .kind = kind};
+    matmul_plan(&call);
     struct tw_work work = tw_work_init(blocks, chunk, panels, group);
     for (size_t begin, end; tw_work_claim(&work, &mm->next, n_threads, &begin, &end);) {
         for (size_t u = begin; u < end; u++) {
             struct tw_unit unit = tw_work_unit(&work, u);
             bool more           = u + 1 < end && (u + 1) % work.groups != 0;
-            matmul_unit(mm, kind, &unit, more ? group * mm->panel_stride * kind->weight_bytes : 0);
+            matmul_unit(&call, &unit, more ? group * mm->panel_stride * kind->weight_bytes : 0);
         }
     }
 }

@@ -21,17 +21,26 @@ enum tile_layout {
     TILE_LINES  /* one line a row, TILE_LINE bytes apart: attention's queries and probabilities */
 };
 
-enum { TILE_LINE = 1088 }; /* 256 f32, and one cache line so that rows do not share cache sets */
+enum {
+    TILE_LINE  = 1088, /* 256 f32, and one cache line so that rows do not share cache sets */
+    TILE_LEFTS = 5     /* log2(TW_MAX_LEAVES) */
+};
 
 struct tile {
     const char *a;              /* left operand, first pair */
     const char *w[TILE_PANELS]; /* panels, first pair */
     size_t w_pair;              /* bytes from a pair to the next inside a panel */
-    size_t pairs;               /* length of the chain in pairs */
+    size_t pairs;               /* length in pairs */
+    size_t chunk;               /* pairs of a chain, after which a new one begins; 0: all are one chain */
     size_t ahead, ahead_step;   /* prefetch w[p] + ahead, ahead += ahead_step with every pair */
-    float *sums;                /* [rows][ld], 16 * panels of each row are written */
+    float *sums;                /* result: [rows][ld], 16 * panels of each row are written */
     size_t ld;
-    bool add; /* sums += chain, else sums = chain */
+    /* What the sum goes through before it is stored, in this order. All zero: nothing. */
+    size_t n_left;                 /* s = left[i] + s, left[i]: [rows][left_ld] */
+    const float *left[TILE_LEFTS]; /* finished subtrees to the left */
+    size_t left_ld;
+    const float *bias; /* s = s + bias[16 * panels] */
+    bool add;          /* s = sums + s */
 };
 
 typedef void tile_fn(const struct tile *t);
@@ -97,14 +106,69 @@ static inline __attribute__((always_inline)) void tile_pair(v16 (*acc)[TILE_PANE
     tile_half(acc, x, a, a_row, rows, panels);
 }
 
+/* acc = from + acc */
+static inline __attribute__((always_inline)) void tile_add(v16 (*acc)[TILE_PANELS], const float *from,
+                                                           size_t ld, const int rows, const int panels)
+{
+    V16_UNROLL
+    for (int r = 0; r < rows; r++) {
+        V16_UNROLL
+        for (int p = 0; p < panels; p++) {
+            acc[r][p] = v16_add(v16_load(from + (size_t)r * ld + (size_t)p * 16), acc[r][p]);
+        }
+    }
+}
+
+/* A chain has ended and is not the last one: total = acc, or total + acc; acc = 0. */
+static inline __attribute__((always_inline)) void tile_bank(v16 (*acc)[TILE_PANELS], float *total, bool first,
+                                                            const int rows, const int panels)
+{
+    const size_t ld = 16 * (size_t)panels;
+    if (!first) {
+        tile_add(acc, total, ld, rows, panels);
+    }
+    V16_UNROLL
+    for (int r = 0; r < rows; r++) {
+        V16_UNROLL
+        for (int p = 0; p < panels; p++) {
+            v16_store(total + (size_t)r * ld + (size_t)p * 16, acc[r][p]);
+            acc[r][p] = v16_zero();
+        }
+    }
+}
+
+/* From registers to memory. */
+static inline __attribute__((always_inline)) void tile_finish(const struct tile *t, v16 (*acc)[TILE_PANELS],
+                                                              const int rows, const int panels)
+{
+    for (size_t i = 0; i < t->n_left; i++) {
+        tile_add(acc, t->left[i], t->left_ld, rows, panels);
+    }
+    if (t->bias != NULL) {
+        tile_add(acc, t->bias, 0, rows, panels);
+    }
+    if (t->add) {
+        tile_add(acc, t->sums, t->ld, rows, panels);
+    }
+    V16_UNROLL
+    for (int r = 0; r < rows; r++) {
+        V16_UNROLL
+        for (int p = 0; p < panels; p++) {
+            v16_store(t->sums + (size_t)r * t->ld + (size_t)p * 16, acc[r][p]);
+        }
+    }
+}
+
 static inline __attribute__((always_inline)) void tile_sum(const struct tile *t, const int rows,
                                                            const int panels, const enum tile_kind kind,
                                                            const enum tile_layout layout)
 {
+    const bool chunks   = kind != TILE_DOT && layout == TILE_BLOCK;
     const size_t a_pair = (layout == TILE_BLOCK ? 4 * (size_t)rows : 4) * (kind == TILE_DOT ? 1 : 2);
     const char *a       = t->a, *w[TILE_PANELS];
     size_t ahead        = t->ahead;
     v16 acc[TILE_ROWS][TILE_PANELS];
+    _Alignas(64) float total[TILE_VECTORS * 16];
     V16_UNROLL
     for (int p = 0; p < panels; p++) {
         w[p] = t->w[p];
@@ -114,29 +178,41 @@ static inline __attribute__((always_inline)) void tile_sum(const struct tile *t,
         }
     }
     const size_t w_pair = t->w_pair, step = t->ahead_step;
-    const size_t end = t->pairs * w_pair;
-    V16_TWICE
-    for (size_t at = 0; at != end; at += w_pair) {
+    const size_t end = t->pairs * w_pair, chunk = t->chunk * w_pair;
+    size_t banked = 0, at = 0, stop = chunks && chunk != 0 && chunk < end ? chunk : end;
+    for (;;) {
+        V16_TWICE
+        for (; at != stop; at += w_pair) {
+            V16_UNROLL
+            for (int p = 0; p < panels; p++) {
+                _mm_prefetch(w[p] + ahead, _MM_HINT_T0);
+                if (kind == TILE_F32) {
+                    _mm_prefetch(w[p] + ahead + 64, _MM_HINT_T0);
+                }
+            }
+            tile_pair(acc, a, w, at, rows, panels, kind, layout);
+            a += a_pair;
+            ahead += step;
+        }
+        if (!chunks || stop == end) {
+            break;
+        }
+        tile_bank(acc, total, banked++ == 0, rows, panels);
+        stop = end - stop > chunk ? stop + chunk : end;
+    }
+    if (banked > 0) {
+        tile_add(acc, total, 16 * (size_t)panels, rows, panels);
+    }
+    if (kind == TILE_F32) {
         V16_UNROLL
-        for (int p = 0; p < panels; p++) {
-            _mm_prefetch(w[p] + ahead, _MM_HINT_T0);
-            if (kind == TILE_F32) {
-                _mm_prefetch(w[p] + ahead + 64, _MM_HINT_T0);
+        for (int r = 0; r < rows; r++) {
+            V16_UNROLL
+            for (int p = 0; p < panels; p++) {
+                acc[r][p] = v16_pair_f32_order(acc[r][p]);
             }
         }
-        tile_pair(acc, a, w, at, rows, panels, kind, layout);
-        a += a_pair;
-        ahead += step;
     }
-    V16_UNROLL
-    for (int r = 0; r < rows; r++) {
-        V16_UNROLL
-        for (int p = 0; p < panels; p++) {
-            v16 s     = kind == TILE_F32 ? v16_pair_f32_order(acc[r][p]) : acc[r][p];
-            float *to = t->sums + (size_t)r * t->ld + (size_t)p * 16;
-            v16_store(to, t->add ? v16_add(v16_load(to), s) : s);
-        }
-    }
+    tile_finish(t, acc, rows, panels);
 }
 
 /* ---- tables: tile_table_<kind>_<layout>[panels][rows], NULL where the shape does not exist ---- */

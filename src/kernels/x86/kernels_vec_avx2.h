@@ -5,6 +5,7 @@
 #define TW_KERNELS_VEC_AVX2_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -76,6 +77,17 @@ static inline v16 v16_fill_from(v16 x, size_t n, float fill)
     __m256 f        = _mm256_set1_ps(fill);
     return (v16){_mm256_blendv_ps(f, x.lo, _mm256_castsi256_ps(lo)),
                  _mm256_blendv_ps(f, x.hi, _mm256_castsi256_ps(hi))};
+}
+
+/* Lanes whose bit is not set become `fill`. */
+static inline v16 v16_fill_unless(v16 x, uint32_t bits, float fill)
+{
+    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    __m256i lo         = _mm256_and_si256(_mm256_set1_epi32((int)bits), lane);
+    __m256i hi         = _mm256_and_si256(_mm256_set1_epi32((int)(bits >> 8)), lane);
+    __m256 f           = _mm256_set1_ps(fill);
+    return (v16){_mm256_blendv_ps(f, x.lo, _mm256_castsi256_ps(_mm256_cmpeq_epi32(lo, lane))),
+                 _mm256_blendv_ps(f, x.hi, _mm256_castsi256_ps(_mm256_cmpeq_epi32(hi, lane)))};
 }
 
 static inline v16 v16_add(v16 a, v16 b)
@@ -164,6 +176,13 @@ static inline float v16_largest(v16 x)
     __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     b        = _mm_max_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
+}
+
+/* Whether a lane is NaN */
+static inline bool v16_any_nan(v16 x)
+{
+    __m256 lo = _mm256_cmp_ps(x.lo, x.lo, _CMP_UNORD_Q), hi = _mm256_cmp_ps(x.hi, x.hi, _CMP_UNORD_Q);
+    return _mm256_movemask_ps(_mm256_or_ps(lo, hi)) != 0;
 }
 
 /* Lanes where x equals y, lane 0 in bit 0 */

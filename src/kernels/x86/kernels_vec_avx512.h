@@ -5,6 +5,7 @@
 #define TW_KERNELS_VEC_AVX512_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -75,6 +76,12 @@ static inline void v16_store_n(float *p, v16 x, size_t n)
 static inline v16 v16_fill_from(v16 x, size_t n, float fill)
 {
     return _mm512_mask_blend_ps(v16_first(n), _mm512_set1_ps(fill), x);
+}
+
+/* Lanes whose bit is not set become `fill`. */
+static inline v16 v16_fill_unless(v16 x, uint32_t bits, float fill)
+{
+    return _mm512_mask_blend_ps((__mmask16)bits, _mm512_set1_ps(fill), x);
 }
 
 static inline v16 v16_add(v16 a, v16 b)
@@ -154,6 +161,12 @@ static inline float v16_largest(v16 x)
     __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     b        = _mm_max_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
+}
+
+/* Whether a lane is NaN */
+static inline bool v16_any_nan(v16 x)
+{
+    return _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q) != 0;
 }
 
 /* Lanes where x equals y, lane 0 in bit 0 */

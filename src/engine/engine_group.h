@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* A request under way: a group of branches, which are sequences that begin with its prompt and share KV pages.
+ * What is made of the branches' logits is the group's kind; the scheduler knows branches and rows only. */
+#ifndef TW_ENGINE_GROUP_H
+#define TW_ENGINE_GROUP_H
+
+#include "engine/engine.h"
+#include "engine/engine_sequence.h"
+
+struct tw_replica;
+struct tw_group;
+
+/* A row of logits, as it is handed to a kind. */
+struct tw_group_row {
+    struct tw_sequence *branch;
+    size_t position; /* of the token in its sequence that the logits follow */
+    size_t index;    /* of the row in r->logits, r->sampled, r->next_logprob */
+    const float *logits;
+    struct tw_sampler *sampler; /* of the calling thread */
+};
+
+struct tw_group_kind {
+    /* Why the request can never run here, if so. Its prompt and max_tokens have been checked. NULL: none. */
+    trawl_status (*check)(const struct tw_replica *r, const struct tw_request *q, struct trawl_error *err);
+    /* Branches that may be active at a time: slots of the batch, at most batch_size. */
+    size_t (*width)(const struct tw_replica *r, const struct tw_request *q);
+    /* KV pages that all branches can need at a time; SIZE_MAX when that is no number. */
+    size_t (*pages)(const struct tw_replica *r, const struct tw_request *q);
+    /* g->branches [width] are zero; make the first one active (tw_group_start) and all that is needed later.
+     * When it fails `end` is called all the same. */
+    trawl_status (*begin)(struct tw_replica *r, struct tw_group *g, struct trawl_error *err);
+    /* What is wanted of a row of logits; on any thread of the team, rows of a group at once. */
+    void (*row)(struct tw_replica *r, const struct tw_group_row *row);
+    /* After a step that had rows of the group: read what `row` left of its branches' logit rows, decide what
+     * is computed next. *done: it has reported its result (tw_group_report). */
+    trawl_status (*advance)(struct tw_replica *r, struct tw_group *g, bool *done);
+    /* Free g->state; the branches are freed by the group. NULL: nothing to do. */
+    void (*end)(struct tw_group *g);
+};
+
+struct tw_group {
+    struct tw_request request;
+    const struct tw_group_kind *kind;
+    struct tw_sequence *branches; /* [width] */
+    size_t width;
+    struct tw_limits *limits; /* what an answer may go on with; NULL: anything */
+    size_t n_delivered;       /* positions whose rows and logits had been handed out when it was preempted */
+    size_t n_counted;         /* positions of its prompt that are in the run's count */
+    bool anew;                /* preempted, and to begin from its prompt again */
+    void *state;              /* the kind's own */
+};
+
+/* One token after what has been computed of an answer: such a branch is in every step. */
+static inline bool tw_sequence_decoding(const struct tw_sequence *s)
+{
+    return tw_sequence_pending(s) == 1 && s->n_computed >= s->group->request.n_prompt;
+}
+
+const struct tw_group_kind *tw_group_kind_of(const struct tw_request *q);
+
+trawl_status tw_group_new(struct tw_group **out, struct tw_replica *r, const struct tw_request *q,
+                          struct trawl_error *err);
+void tw_group_free(struct tw_group *g, struct tw_kv_pages *pages);
+
+/* Give up all pages of a group; it runs no more until it is resumed. It then goes on with the tokens it has, whose
+ * keys and values are computed again. Branches that could not share pages while they are computed again would need
+ * more of them than the group was admitted with: such a group begins anew, which leads to the same result. */
+void tw_group_suspend(struct tw_replica *r, struct tw_group *g);
+trawl_status tw_group_resume(struct tw_replica *r, struct tw_group *g, struct trawl_error *err);
+
+/* Make a branch hold the request's prompt, to be computed; logits are wanted from position first_logits on.
+ * `n_new`: tokens it may be given beyond the prompt. */
+trawl_status tw_group_start(struct tw_group *g, struct tw_sequence *branch, size_t n_new, size_t first_logits,
+                            struct trawl_error *err);
+
+/* Hand the result to the work. A request that failed or was cancelled has no outputs. */
+trawl_status tw_group_report(struct tw_replica *r, const struct tw_request *q, enum tw_finish how,
+                             const struct tw_output *outputs, size_t n_outputs,
+                             const struct trawl_error *why);
+
+/* What a token after a branch's last one is chosen from: everything but r's own outputs is filled in. */
+struct tw_sample_input tw_group_sample_input(const struct tw_replica *r, const struct tw_sequence *s,
+                                             const float *logits);
+
+/* Searching and scoring take the model's distribution as it is and hand out no rows: what else is asked for is
+ * refused. `what`: the parameter that asks for the search. */
+trawl_status tw_group_check_search(const struct tw_request *q, const char *what, struct trawl_error *err);
+/* Nor are there processors. */
+trawl_status tw_group_check_plain(const struct tw_request *q, const char *what, struct trawl_error *err);
+
+/* Does this token end an answer of the request: one of the model's end tokens, or of its own? */
+bool tw_group_ends(const struct tw_replica *r, const struct tw_request *q, int32_t token);
+
+extern const struct tw_group_kind tw_group_sample, tw_group_beam, tw_group_score, tw_group_nbest;
+
+#endif /* TW_ENGINE_GROUP_H */

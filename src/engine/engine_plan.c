@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* What each branch computes in the next step, and the pages for it. Oldest request first, in everything: it
+ * chooses first from the budget of rows, it takes pages from younger ones when none are left, and the younger
+ * one of two with a common prefix waits until the older one has computed it. So the oldest always gets on. */
+#include <string.h>
+
+#include "base/size.h"
+#include "engine/engine_int.h"
+
+/* ---- the prefix cache ---- */
+
+bool tw_replica_shares(const struct tw_replica *r, const struct tw_request *q)
+{
+    return r->engine->config.prefix_cache && q->mask.kind == TW_MASK_CAUSAL;
+}
+
+size_t tw_replica_reusable(const struct tw_replica *r, const struct tw_sequence *s)
+{
+    const struct tw_request *q = &s->group->request;
+    size_t n                   = tw_min_size(s->n_wanted == 0 ? 0 : s->n_wanted - 1, s->first_logits);
+    if (q->capture && r->n_sites > 0) {
+        n = tw_min_size(n, s->group->n_delivered);
+    }
+    return tw_replica_shares(r, q) ? n / TW_KV_BLOCK : 0;
+}
+
+/* Positions of the prompt that have been dealt with for the first time. */
+static void count_prompt(struct tw_replica *r, struct tw_sequence *s, bool found)
+{
+    struct tw_group *g = s->group;
+    size_t n           = tw_min_size(s->n_computed, g->request.n_prompt);
+    if (n > g->n_counted) {
+        atomic_fetch_add_explicit(&r->engine->prompt_tokens, n - g->n_counted, memory_order_relaxed);
+        r->stats.cached_tokens += found ? n - g->n_counted : 0;
+        g->n_counted = n;
+    }
+}
+
+/* Go on from pages that the cache knows. */
+static void reuse(struct tw_replica *r, struct tw_sequence *s)
+{
+    size_t first = s->n_computed / TW_KV_BLOCK, most = tw_replica_reusable(r, s);
+    if (s->n_computed % TW_KV_BLOCK != 0 || s->n_pages != first || first >= most) {
+        return;
+    }
+    s->n_pages = tw_kv_prefix_find(&r->prefix, 0, s->tokens, s->pages, first, most);
+    if (s->n_pages > first) {
+        s->n_known    = s->n_pages;
+        s->n_computed = s->n_pages * TW_KV_BLOCK;
+        count_prompt(r, s, true);
+    }
+}
+
+void tw_replica_remember(struct tw_replica *r, struct tw_sequence *s)
+{
+    size_t n = s->n_computed / TW_KV_BLOCK;
+    count_prompt(r, s, false);
+    if (n > s->n_known && tw_replica_shares(r, &s->group->request)) {
+        s->n_known = tw_kv_prefix_insert(&r->prefix, 0, s->tokens, s->pages, s->n_known, n);
+    }
+}
+
+/* Does a branch of an older request, or one before it of its own, compute its next page? */
+static bool is_awaited(const struct tw_replica *r, const struct tw_sequence *s, size_t group)
+{
+    size_t end = s->n_computed + TW_KV_BLOCK;
+    if (s->n_computed % TW_KV_BLOCK != 0 || end > tw_replica_reusable(r, s) * TW_KV_BLOCK) {
+        return false;
+    }
+    for (size_t i = 0; i <= group; i++) {
+        const struct tw_group *g = r->groups[i];
+        for (size_t j = 0; j < g->width && tw_replica_shares(r, &g->request); j++) {
+            const struct tw_sequence *t = &g->branches[j];
+            if (t == s) {
+                return false;
+            }
+            if (t->active && t->n_computed < end && t->n_wanted >= end &&
+                memcmp(t->tokens, s->tokens, end * sizeof *s->tokens) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* ---- pages ---- */
+
+/* Pages for n rows of a branch of group `index`: free ones, idle ones, those of younger requests. */
+static trawl_status reserve(struct tw_replica *r, struct tw_sequence *s, size_t n, size_t index)
+{
+    for (;;) {
+        trawl_status status = tw_sequence_reserve(s, n, &r->prefix, &r->copies, &r->error);
+        if (status != TRAWL_ERR_LIMIT || r->n_running == index + 1) {
+            return status;
+        }
+        tw_replica_preempt(r);
+    }
+}
+
+/* The same, but as many of n rows as there are pages for; 0 is an answer. */
+static trawl_status reserve_some(struct tw_replica *r, struct tw_sequence *s, size_t *n, size_t index)
+{
+    trawl_status status = reserve(r, s, *n, index);
+    if (status != TRAWL_ERR_LIMIT) {
+        return status;
+    }
+    size_t fits = (s->n_pages + r->pages.n_free + r->pages.n_idle) * TW_KV_BLOCK;
+    *n          = fits > s->n_computed ? tw_min_size(*n, fits - s->n_computed) : 0;
+    status      = *n == 0 ? TRAWL_OK : reserve(r, s, *n, index);
+    if (status ==
+        TRAWL_ERR_LIMIT) { /* the page that it writes to next is shared, and there is none for a copy */
+        *n = 0;
+        return TRAWL_OK;
+    }
+    return status;
+}
+
+/* ---- rows ---- */
+
+/* What a step has room for. */
+struct budget {
+    size_t rows;       /* of longer pieces; a branch that only needs one is in every step */
+    size_t logit_rows; /* for those pieces: the others have theirs */
+};
+
+/* The first of n rows, as many as see nothing beyond them. */
+static size_t cut(const struct tw_sequence *s, size_t n)
+{
+    const struct tw_request *q = &s->group->request;
+    return tw_mask_cut(&q->mask, q->n_prompt, s->n_computed, n) - s->n_computed;
+}
+
+/* As much of a branch as the budget and the pages allow. */
+static trawl_status plan_piece(struct tw_replica *r, struct tw_sequence *s, size_t index, struct budget *b)
+{
+    reuse(r, s);
+    if (is_awaited(r, s, index)) {
+        return TRAWL_OK;
+    }
+    size_t n      = tw_min_size(tw_sequence_pending(s), b->rows);
+    size_t logits = tw_sequence_logits(s, n);
+    if (logits > b->logit_rows) {
+        n -= logits - b->logit_rows;
+    }
+    n = cut(s, n);
+    if (n == 0) {
+        return TRAWL_OK;
+    }
+    TW_TRY(reserve_some(r, s, &n, index));
+    n         = cut(s, n);
+    s->n_rows = n;
+    b->rows -= n;
+    b->logit_rows -= tw_sequence_logits(s, n);
+    return TRAWL_OK;
+}
+
+/* The branches of a group that need one row, all or none: a beam does not go on without the others. */
+static trawl_status plan_decoding(struct tw_replica *r, struct tw_group *g, size_t index)
+{
+    trawl_status status = TRAWL_OK;
+    for (size_t j = 0; j < g->width && status == TRAWL_OK; j++) {
+        struct tw_sequence *s = &g->branches[j];
+        if (tw_sequence_decoding(s)) {
+            status    = reserve(r, s, 1, index);
+            s->n_rows = 1;
+        }
+    }
+    for (size_t j = 0; j < g->width && status == TRAWL_ERR_LIMIT; j++) {
+        g->branches[j].n_rows = 0;
+    }
+    return status == TRAWL_ERR_LIMIT ? TRAWL_OK : status;
+}
+
+static trawl_status plan_group(struct tw_replica *r, size_t index, struct budget *b)
+{
+    struct tw_group *g = r->groups[index];
+    TW_TRY(plan_decoding(r, g, index));
+    for (size_t j = 0; j < g->width; j++) {
+        struct tw_sequence *s = &g->branches[j];
+        if (tw_sequence_pending(s) > 0 && !tw_sequence_decoding(s)) {
+            TW_TRY(plan_piece(r, s, index, b));
+        }
+    }
+    return TRAWL_OK;
+}
+
+trawl_status tw_replica_plan(struct tw_replica *r)
+{
+    struct budget b = {.rows = r->engine->config.prefill_chunk, .logit_rows = r->max_logit_rows};
+    r->copies.n     = 0;
+    for (size_t i = 0; i < r->n_running; i++) {
+        struct tw_group *g = r->groups[i];
+        for (size_t j = 0; j < g->width; j++) {
+            g->branches[j].n_rows = 0;
+            b.logit_rows -= tw_sequence_decoding(&g->branches[j]) ? 1 : 0;
+        }
+    }
+    for (size_t i = 0; i < r->n_running; i++) { /* n_running may shrink on the way */
+        TW_TRY(plan_group(r, i, &b));
+    }
+    return TRAWL_OK;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/* The plain kind of request: one branch that grows by a sampled token a step. */
+#include "base/size.h"
+#include "engine/engine_int.h"
+
+static size_t width(const struct tw_replica *r, const struct tw_request *q)
+{
+    (void)r;
+    (void)q;
+    return 1;
+}
+
+static size_t pages(const struct tw_replica *r, const struct tw_request *q)
+{
+    return tw_mask_pages_held(&q->mask, q->n_prompt + q->max_tokens, r->engine->config.prefill_chunk);
+}
+
+/* An answer with limits may have tokens that nothing was drawn for yet, because nothing else may stand there: they
+ * are computed in one step, and their rows say how probable they were. */
+
+/* The answer ends: with the last token that is known, or because nothing may follow. That token need not be
+ * computed. */
+struct ending {
+    bool token, nothing;
+};
+
+/* Find what may follow the answer, over all tokens that are the only ones, if such runs are allowed. */
+static trawl_status extend(struct tw_replica *r, struct tw_group *g, struct ending *ending,
+                           struct trawl_error *err)
+{
+    const struct tw_request *q = &g->request;
+    struct tw_sequence *s      = &g->branches[0];
+    size_t known               = s->n_tokens;
+    bool runs                  = r->work->allowed == NULL && !(q->capture && r->work->token != NULL);
+    *ending                    = (struct ending){false, false};
+    for (size_t run = 0; run < TW_LIMITS_RUN && !ending->token && !ending->nothing; run++) {
+        size_t n = s->n_tokens - q->n_prompt;
+        struct tw_allowed allowed;
+        TW_TRY(tw_limits_find(g->limits, r, q, s->tokens + q->n_prompt, n, &allowed, err));
+        ending->nothing = allowed.n == 0;
+        if (allowed.n != 1 || !runs || run + 1 == TW_LIMITS_RUN) {
+            break;
+        }
+        s->tokens[s->n_tokens++] = allowed.only;
+        ending->token            = n + 1 == q->max_tokens || tw_group_ends(r, q, allowed.only);
+    }
+    bool last   = ending->token || (ending->nothing && s->n_tokens > known);
+    s->n_wanted = s->n_tokens - (last ? 1 : 0);
+    return TRAWL_OK;
+}
+
+static trawl_status begin(struct tw_replica *r, struct tw_group *g, struct trawl_error *err)
+{
+    const struct tw_request *q = &g->request;
+    struct ending ending;
+    TW_TRY(tw_group_start(g, &g->branches[0], q->max_tokens,
+                          q->logits           ? 0
+                          : q->max_tokens > 0 ? q->n_prompt - 1
+                                              : SIZE_MAX,
+                          err));
+    if (!tw_limits_wanted(r, q)) {
+        return TRAWL_OK;
+    }
+    TW_TRY(tw_limits_new(&g->limits, r, q, err));
+    TW_TRY(extend(r, g, &ending, err));
+    return ending.nothing && g->branches[0].n_tokens == q->n_prompt
+               ? tw_fail(err, TRAWL_ERR_INVALID,
+                         "the constraint allows no text, and no end token is left to say so")
+               : TRAWL_OK;
+}
+
+static struct tw_sample_input input_of(const struct tw_sequence *s, size_t place, const float *logits)
+{
+    const struct tw_request *q = &s->group->request;
+    return (struct tw_sample_input){.logits    = logits,
+                                    .params    = &q->sampling,
+                                    .history   = s->tokens,
+                                    .n_history = place,
+                                    .n_prompt  = q->n_prompt,
+                                    .position  = place,
+                                    .allowed   = tw_limits_mask(s->group->limits, place - q->n_prompt)};
+}
+
+/* Rows of the prompt before its last get the log-probability of the next token; all others choose one. */
+static void row(struct tw_replica *r, const struct tw_group_row *row)
+{
+    const struct tw_sequence *s = row->branch;
+    const struct tw_request *q  = &s->group->request;
+    size_t next                 = row->position + 1; /* place of the token that the row is about */
+    r->next_logprob[row->index] = 0;
+    if (next < q->n_prompt) {
+        r->next_logprob[row->index] = tw_sample_logprob(&r->engine->kernels, row->logits,
+                                                        r->engine->model->config.vocab, s->tokens[next]);
+    } else if (q->max_tokens > 0) {
+        const struct tw_sample_input in = input_of(s, next, row->logits);
+        r->sampled[row->index]          = tw_sample_choose(row->sampler, &in);
+    }
+}
+
+static trawl_status report(struct tw_replica *r, const struct tw_sequence *s, enum tw_finish how)
+{
+    const struct tw_request *q = &s->group->request;
+    struct tw_output output    = {.tokens       = s->tokens + q->n_prompt,
+                                  .logprobs     = s->logprobs,
+                                  .entropies    = s->entropies,
+                                  .varentropies = s->varentropies,
+                                  .n_tokens     = s->n_tokens - q->n_prompt,
+                                  .finish       = how};
+    return tw_group_report(r, q, how, &output, 1, NULL);
+}
+
+/* No token was left to choose. */
+static trawl_status give_up(struct tw_replica *r, const struct tw_sequence *s, size_t place, size_t index)
+{
+    struct trawl_error why;
+    const float *logits             = r->logits + index * r->engine->model->config.vocab;
+    const struct tw_sample_input in = input_of(s, place, logits);
+    (void)tw_sample_explain(&r->samplers[0], &in, &why);
+    return tw_group_report(r, &s->group->request, TW_FINISH_ERROR, NULL, 0, &why);
+}
+
+/* A token of the answer has come: at `place`, where it is known already if nothing else could stand there; `index`:
+ * its row in r->sampled. */
+static trawl_status take(struct tw_replica *r, struct tw_sequence *s, size_t place, size_t index, bool *done)
+{
+    const struct tw_request *q   = &s->group->request;
+    const struct tw_sampled *got = &r->sampled[index];
+    size_t n                     = place - q->n_prompt;
+    if (got->token == TW_SAMPLE_NONE) {
+        *done = true;
+        return give_up(r, s, place, index);
+    }
+    s->logprobs[n]     = got->logprob;
+    s->entropies[n]    = got->entropy;
+    s->varentropies[n] = got->varentropy;
+    s->tokens[place]   = got->token;
+    s->n_tokens        = tw_max_size(s->n_tokens, place + 1);
+    atomic_fetch_add_explicit(&r->engine->generated_tokens, 1, memory_order_relaxed);
+    bool stop = tw_group_ends(r, q, got->token);
+    if (r->work->token != NULL && !r->work->token(r->work->user, q->id, got->token, got->logprob)) {
+        stop = true;
+    }
+    if (!stop && n + 1 < q->max_tokens) {
+        return TRAWL_OK;
+    }
+    *done       = true;
+    s->n_tokens = place + 1;
+    return report(r, s, stop ? TW_FINISH_STOP : TW_FINISH_LENGTH);
+}
+
+/* All known tokens of the answer have been measured: what comes next? */
+static trawl_status go_on(struct tw_replica *r, struct tw_group *g, bool *done)
+{
+    struct tw_sequence *s = &g->branches[0];
+    struct ending ending  = {false, false};
+    struct trawl_error why;
+    size_t known = s->n_tokens;
+    s->n_wanted  = s->n_tokens;
+    if (g->limits == NULL) {
+        return TRAWL_OK;
+    }
+    if (extend(r, g, &ending, &why) != TRAWL_OK) {
+        *done = true;
+        return tw_group_report(r, &g->request, TW_FINISH_ERROR, NULL, 0, &why);
+    }
+    if (!ending.nothing || s->n_tokens > known) {
+        return TRAWL_OK;
+    }
+    *done = true;
+    return report(r, s, TW_FINISH_STOP);
+}
+
+static trawl_status advance(struct tw_replica *r, struct tw_group *g, bool *done)
+{
+    const struct tw_request *q = &g->request;
+    struct tw_sequence *s      = &g->branches[0];
+    for (size_t i = 0; i < s->n_logit_rows && q->max_tokens > 0; i++) {
+        size_t place = s->n_computed - s->n_logit_rows + i + 1;
+        if (place >= q->n_prompt) {
+            TW_TRY(take(r, s, place, s->logit_row + i, done));
+            if (*done) {
+                return TRAWL_OK;
+            }
+        }
+    }
+    if (s->n_computed < s->n_wanted) {
+        return TRAWL_OK;
+    }
+    *done = q->max_tokens == 0;
+    return *done ? report(r, s, TW_FINISH_LENGTH) : go_on(r, g, done);
+}
+
+const struct tw_group_kind tw_group_sample = {
+    .width = width, .pages = pages, .begin = begin, .row = row, .advance = advance};

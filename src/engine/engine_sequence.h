@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* A sequence: tokens, what was measured of them, and the KV pages that hold what was computed of them. The
+ * branches of a request are sequences that share pages by reference: a fork retains them all, and whoever is
+ * about to write into a page that others hold takes a copy of it first. The scheduler's thread only. */
+#ifndef TW_ENGINE_SEQUENCE_H
+#define TW_ENGINE_SEQUENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/size.h"
+#include "kv/kv_prefix.h"
+#include "model/model_step.h"
+#include "sample/sample.h"
+
+struct tw_group;
+
+struct tw_sequence {
+    struct tw_group *group; /* the request it belongs to */
+    bool active;
+    int32_t *tokens;     /* [capacity]; prompt, then what was appended */
+    size_t n_tokens;     /* known */
+    size_t n_computed;   /* positions whose keys and values are cached */
+    size_t n_wanted;     /* positions to be computed, n_computed <= n_wanted <= n_tokens */
+    size_t first_logits; /* logits are wanted at positions from here on; SIZE_MAX: of none */
+    float *logprobs, *entropies, *varentropies; /* [new_capacity] of appended tokens */
+    struct tw_top_logprob *top; /* [new_capacity, n_top] beside each; n_top is the request's top_logprobs */
+    size_t n_top;
+    uint32_t *pages;                            /* [n_pages] of positions 0 .. n_computed - 1 at least */
+    size_t n_pages;
+    size_t n_known; /* of its first pages, those in the prefix cache */
+    size_t capacity, new_capacity, page_capacity;
+    /* Its rows in the current step, and their logits in r->logits. */
+    size_t row, n_rows, n_logit_rows, logit_row;
+};
+
+/* Copies that the next step makes before anything else. */
+struct tw_page_copies {
+    struct tw_page_copy *list;
+    size_t n, capacity;
+};
+
+/* Positions to be computed. */
+static inline size_t tw_sequence_pending(const struct tw_sequence *s)
+{
+    return s->active ? s->n_wanted - s->n_computed : 0;
+}
+
+/* Logits wanted of the next n rows. */
+static inline size_t tw_sequence_logits(const struct tw_sequence *s, size_t n)
+{
+    size_t end = s->n_computed + n, from = tw_max_size(s->n_computed, s->first_logits);
+    return end > from ? end - from : 0;
+}
+
+/* Memory for `capacity` tokens, of which `new_capacity` with measures; no tokens and no pages yet. */
+trawl_status tw_sequence_init(struct tw_sequence *s, struct tw_group *group, size_t capacity,
+                              size_t new_capacity, struct trawl_error *err);
+/* Pages go back, memory is freed. */
+void tw_sequence_release(struct tw_sequence *s, struct tw_kv_pages *pages);
+/* The same but for the memory: the sequence is empty and may be used again. */
+void tw_sequence_clear(struct tw_sequence *s, struct tw_kv_pages *pages);
+
+/* Become what `from` is: tokens, measures and pages. `s` is empty and has the capacity. */
+void tw_sequence_fork(struct tw_sequence *s, const struct tw_sequence *from, struct tw_kv_pages *pages);
+/* Give back the pages of which its mask lets no position from n_computed on see anything; what is left of them
+ * are holes. */
+void tw_sequence_prune(struct tw_sequence *s, struct tw_kv_pages *pages);
+/* Forget everything from position n on; what is left of the pages stays. */
+void tw_sequence_truncate(struct tw_sequence *s, size_t n, struct tw_kv_pages *pages);
+
+/* Give up all pages but stay what it is, to be computed again. Logits that it has had are not wanted again. */
+void tw_sequence_suspend(struct tw_sequence *s, struct tw_kv_pages *pages);
+
+/* Pages so that positions n_computed .. n_computed + n - 1 can be written: the missing ones are taken, idle
+ * ones evicted for them; one that is held by others too is replaced by a copy, one that only the cache knows is
+ * forgotten there. TRAWL_ERR_LIMIT, and nothing has changed: all are held. */
+trawl_status tw_sequence_reserve(struct tw_sequence *s, size_t n, struct tw_kv_prefix *cache,
+                                 struct tw_page_copies *copies, struct trawl_error *err);
+
+#endif /* TW_ENGINE_SEQUENCE_H */

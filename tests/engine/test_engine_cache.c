@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/* The prefix cache, pages on demand and preemption: they change how much is computed, and not one bit of what
+ * comes out. */
+#include "base/alloc.h"
+#include "engine/engine_int.h"
+#include "engine_harness.h"
+#include "support/tiny_model.h"
+
+enum { POOL = 48, LONGEST = 330, FAMILIES = 5, SITES = 3, DRAWS = 320, SEED = 20261121 };
+
+static int32_t families[FAMILIES][LONGEST]; /* filled by main */
+
+static uint32_t pick(struct tw_philox_stream *s, uint32_t lo, uint32_t hi)
+{
+    return lo + tw_philox_below(s, hi - lo + 1);
+}
+
+static const char *write_model(void **state)
+{
+    struct tiny_model m = tiny_model_default();
+    tiny_model_write(scratch_path(*state, "model"), &m);
+    return scratch_path(*state, "model");
+}
+
+static size_t page_bytes(enum tw_dtype dtype)
+{
+    struct tiny_model m = tiny_model_default();
+    return tw_kv_page_bytes(dtype, m.n_layers, m.n_kv_heads, m.head_dim);
+}
+
+static struct tw_engine_config config_for(const char *dir, size_t n_pages)
+{
+    struct tw_engine_config c;
+    tw_engine_config_init(&c);
+    c.model_path     = dir;
+    c.threads        = 1;
+    c.batch_size     = 4;
+    c.kv_cache_bytes = n_pages * page_bytes(TW_DTYPE_BF16);
+    return c;
+}
+
+static struct tw_engine *open_with(const struct tw_engine_config *c)
+{
+    struct trawl_error err;
+    struct tw_engine *e = NULL;
+    assert_ok(tw_engine_open(&e, c, &err));
+    return e;
+}
+
+static struct tw_engine_stats run(struct tw_engine *e, struct harness *h)
+{
+    struct trawl_error err;
+    struct tw_engine_stats s;
+    assert_ok(harness_run(h, e, NULL, 0, &err));
+    tw_engine_stats(e, &s);
+    assert_int_equal(s.running + s.preempted + s.queued, 0);
+    assert_int_equal(s.held_pages, 0);
+    return s;
+}
+
+/* ---- random use ---- */
+
+/* Requests whose answers are known from an engine that computes each alone and keeps nothing. */
+struct pool {
+    struct tw_site sites[SITES];
+    size_t n_sites;
+    int32_t prompts[POOL][LONGEST];
+    struct harness known[POOL / HARNESS_REQUESTS];
+};
+
+static size_t pages_of(const struct tw_request *q)
+{
+    return tw_kv_pages_for(q->n_prompt + q->max_tokens);
+}
+
+/* A prompt is the beginning of one of a few texts, and sometimes goes its own way at the end. Every other request
+ * has a short prompt and a long answer: that is what takes pages from others. */
+static void add_random(struct pool *p, size_t i, struct tw_philox_stream *s)
+{
+    bool grows    = i % 2 == 1;
+    size_t family = pick(s, 0, FAMILIES - 1), n = pick(s, 1, grows ? 100 : pick(s, 0, 3) ? 200 : LONGEST);
+    memcpy(p->prompts[i], families[family], n * sizeof *p->prompts[i]);
+    for (size_t j = pick(s, 0, 2) ? n : pick(s, 0, (uint32_t)n); j < n; j++) {
+        p->prompts[i][j] = (int32_t)pick(s, 0, 130);
+    }
+    struct tw_request *q = harness_add(&p->known[i / HARNESS_REQUESTS], p->prompts[i], n,
+                                       grows           ? pick(s, 100, 220)
+                                       : pick(s, 0, 7) ? pick(s, 1, 20)
+                                                       : 0);
+    q->ignore_eos        = pick(s, 0, 7) > 0;
+    q->capture           = pick(s, 0, 3) == 0;
+    q->logits            = pick(s, 0, 7) == 0;
+    if (pick(s, 0, 1)) {
+        q->sampling.temperature        = pick(s, 0, 1) ? 0.9 : 20;
+        q->sampling.top_p              = 0.95;
+        q->sampling.repetition_penalty = 1.1;
+        q->sampling.seed               = i;
+    }
+}
+
+static void fill_pool(struct pool *p, const char *dir, struct tw_philox_stream *s)
+{
+    static const char *const names[SITES] = {"blocks.0.hook_resid_post", "blocks.1.attn.hook_z",
+                                             "blocks.1.mlp.hook_post"};
+    struct trawl_error err;
+    struct tw_engine_config c = config_for(dir, 11);
+    c.batch_size              = 1;
+    c.prefix_cache            = false;
+    struct tw_engine *e       = open_with(&c);
+    for (size_t i = 0; i < SITES; i++) {
+        assert_ok(tw_site_parse(names[i], &tw_engine_model(e)->config, p->sites, SITES, &p->n_sites, &err));
+    }
+    for (size_t i = 0; i < POOL / HARNESS_REQUESTS; i++) {
+        harness_init(&p->known[i]);
+    }
+    for (size_t i = 0; i < POOL; i++) {
+        add_random(p, i, s);
+    }
+    for (size_t i = 0; i < POOL / HARNESS_REQUESTS; i++) {
+        assert_ok(harness_run(&p->known[i], e, p->sites, p->n_sites, &err));
+    }
+    tw_engine_close(e);
+}
+
+struct totals {
+    uint64_t preemptions, cached, evicted, computed;
+};
+
+static struct tw_engine *open_drawn(const char *dir, size_t least, struct tw_philox_stream *s)
+{
+    size_t n_pages            = least + (pick(s, 0, 3) ? pick(s, 0, 5) : pick(s, 6, 60));
+    struct tw_engine_config c = config_for(dir, n_pages);
+    c.batch_size              = pick(s, 1, 8);
+    c.prefill_chunk           = pick(s, 0, 2) ? pick(s, 60, 400) : pick(s, 1, 60);
+    c.prefix_cache            = pick(s, 0, 3) > 0;
+    c.mesh.model              = pick(s, 0, 5) == 0 ? 2 : 1;
+    c.mesh.data               = pick(s, 0, 5) == 0 ? 2 : 1;
+    return open_with(&c);
+}
+
+/* Some of the pool, in any order, twice over the same engine. */
+static void check_draw(const char *dir, const struct pool *p, struct tw_philox_stream *s, struct totals *t)
+{
+    static struct harness expected, got; /* large */
+    struct trawl_error err;
+    bool growing = pick(s, 0, 1);
+    size_t n = pick(s, 3, 9), least = 1;
+    harness_init(&expected);
+    harness_init(&got);
+    for (size_t i = 0; i < n; i++) {
+        size_t k                   = pick(s, 0, POOL / 2 - 1) * 2 + (growing ? 1 : pick(s, 0, 1));
+        const struct harness *from = &p->known[k / HARNESS_REQUESTS];
+        expected.requests[i]       = from->requests[k % HARNESS_REQUESTS];
+        expected.answers[i]        = from->answers[k % HARNESS_REQUESTS];
+        got.requests[i]            = expected.requests[i];
+        got.requests[i].id         = i;
+        least                      = tw_max_size(least, pages_of(&got.requests[i]));
+    }
+    expected.n_requests = got.n_requests = n;
+    got.backwards                        = pick(s, 0, 1);
+    struct tw_engine *e                  = open_drawn(dir, least, s);
+    for (int runs = pick(s, 0, 3) ? 1 : 2; runs > 0; runs--) {
+        struct tw_engine_stats stats;
+        assert_ok(harness_run(&got, e, p->sites, p->n_sites, &err));
+        harness_assert_equal(&expected, &got, e, p->sites, p->n_sites);
+        for (size_t i = 0; i < n; i++) {
+            assert_int_equal(got.answers[i].finished, 1);
+            assert_int_equal(got.n_tokens[i], got.answers[i].n_tokens); /* each was told once */
+        }
+        tw_engine_stats(e, &stats);
+        assert_int_equal(stats.held_pages, 0);
+        t->preemptions += stats.preemptions;
+        t->cached += stats.cached_tokens;
+        t->evicted += stats.evicted_pages;
+        t->computed += stats.computed_tokens;
+    }
+    tw_engine_close(e);
+    harness_free(&got);
+}
+
+static void test_random_use_changes_no_bit(void **state)
+{
+    static struct pool pool; /* large */
+    const char *dir = write_model(state);
+    struct tw_philox_stream s;
+    struct totals t = {0};
+    tw_philox_stream_init(&s, SEED, 0);
+    fill_pool(&pool, dir, &s);
+    for (int i = 0; i < DRAWS; i++) {
+        tw_philox_stream_init(&s, SEED, (uint64_t)i + 1);
+        print_message(i % 40 == 0 ? "seed %d, draw %d\n" : "", SEED, i);
+        check_draw(dir, &pool, &s, &t);
+    }
+    print_message("%llu tokens computed, %llu found, %llu pages evicted, %llu preemptions\n",
+                  (unsigned long long)t.computed, (unsigned long long)t.cached, (unsigned long long)t.evicted,
+                  (unsigned long long)t.preemptions);
+    assert_true(t.preemptions > DRAWS / 2 && t.cached > 20 * DRAWS && t.evicted > DRAWS);
+    for (size_t i = 0; i < POOL / HARNESS_REQUESTS; i++) {
+        harness_free(&pool.known[i]);
+    }
+}
+
+/* ---- what is computed ---- */
+
+static void test_a_known_prefix_is_not_computed_again(void **state)
+{
+    struct tw_engine_config c = config_for(write_model(state), 64);
+    struct tw_engine *e       = open_with(&c);
+    struct harness h;
+    uint64_t prompt, generated;
+    harness_init(&h);
+    harness_add(&h, families[0], 300, 1)->ignore_eos = true;
+    struct tw_engine_stats s                         = run(e, &h);
+    assert_int_equal(s.computed_tokens, 300);
+    assert_int_equal(s.cached_tokens, 0);
+    assert_int_equal(s.idle_pages, 4); /* the fifth page is not whole */
+    s = run(e, &h);
+    assert_int_equal(s.computed_tokens, 300 - 256);
+    assert_int_equal(s.cached_tokens, 256);
+    tw_engine_progress(e, &prompt, &generated);
+    assert_int_equal(prompt, 300); /* dealt with, if not computed */
+    assert_int_equal(generated, 1);
+    h.requests[0].n_prompt = 256; /* the last token is computed in any case: it is what logits come from */
+    s                      = run(e, &h);
+    assert_int_equal(s.cached_tokens, 192);
+    assert_int_equal(s.computed_tokens, 64);
+    h.requests[0].logits = true; /* wants every row of the prompt */
+    s                    = run(e, &h);
+    assert_int_equal(s.cached_tokens, 0);
+    assert_int_equal(s.computed_tokens, 256);
+    harness_free(&h);
+    tw_engine_close(e);
+}
+
+static void test_the_cache_can_be_switched_off(void **state)
+{
+    struct tw_engine_config c = config_for(write_model(state), 64);
+    c.prefix_cache            = false;
+    struct tw_engine *e       = open_with(&c);
+    struct harness h;
+    harness_init(&h);
+    harness_add(&h, families[0], 300, 1)->ignore_eos = true;
+    for (int i = 0; i < 2; i++) {
+        struct tw_engine_stats s = run(e, &h);
+        assert_int_equal(s.computed_tokens, 300);
+        assert_int_equal(s.cached_tokens + s.idle_pages, 0);
+    }
+    harness_free(&h);
+    tw_engine_close(e);
+}
+
+/* Four samples of a prompt, let in together: one computes it, in pieces; the others wait for its pages. */
+static void test_samples_of_a_prompt_share_it(void **state)
+{
+    enum { SAMPLES = 4, PROMPT = 310, NEW = 40 };
+    struct tw_engine_config c = config_for(write_model(state), 64);
+    c.prefill_chunk           = 100;
+    struct tw_engine *e       = open_with(&c);
+    struct harness h;
+    harness_init(&h);
+    for (int i = 0; i < SAMPLES; i++) {
+        struct tw_request *q    = harness_add(&h, families[1], PROMPT, NEW);
+        q->ignore_eos           = true;
+        q->sampling.temperature = 30; /* a small model is sure of itself: samples would be equal */
+        q->sampling.seed        = (uint64_t)i;
+    }
+    struct tw_engine_stats s = run(e, &h);
+    assert_int_equal(s.cached_tokens, (SAMPLES - 1) * 256);
+    assert_int_equal(s.computed_tokens, PROMPT + (SAMPLES - 1) * (PROMPT - 256) + SAMPLES * (NEW - 1));
+    /* four shared pages, and each its own last two */
+    assert_int_equal(s.peak_pages, 4 + SAMPLES * 2);
+    harness_free(&h);
+    tw_engine_close(e);
+}
+
+/* ---- preemption ---- */
+
+/* Two answers that do not fit together: the younger gives way, and goes on where it was. */
+static void test_the_youngest_gives_way(void **state)
+{
+    struct tw_engine_config c = config_for(write_model(state), 8);
+    c.batch_size              = 2;
+    struct tw_engine *e       = open_with(&c);
+    struct harness h;
+    harness_init(&h);
+    for (int i = 0; i < 2; i++) {
+        struct tw_request *q = harness_add(&h, families[i], 180, 92);
+        q->ignore_eos        = true;
+    }
+    struct tw_engine_stats s = run(e, &h);
+    assert_int_equal(s.preemptions, 1);
+    assert_int_equal(s.pages, 8);
+    assert_int_equal(s.peak_pages, 8);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(h.answers[i].n_tokens, 92);
+    }
+    harness_free(&h);
+    tw_engine_close(e);
+}
+
+static void test_pages_that_others_hold_are_missed_in_numbers(void **state)
+{
+    struct tw_engine_config c = config_for(write_model(state), 6);
+    struct tw_engine *e       = open_with(&c);
+    struct trawl_error err;
+    struct harness h;
+    uint32_t pages[4];
+    harness_init(&h);
+    harness_add(&h, families[0], 200, 8);
+    harness_add(&h, families[0], 100, 8)->ignore_eos = true;
+    assert_ok(tw_kv_pages_take(&e->replicas[0].pages, 4, pages, &err));
+    assert_ok(harness_run(&h, e, NULL, 0, &err));
+    assert_int_equal(h.answers[0].finish, TW_FINISH_ERROR);
+    assert_non_null(
+        strstr(h.answers[0].error, "200 prompt and 8 new tokens do not fit: of 6 KV pages of 64"));
+    assert_int_equal(h.answers[1].n_tokens, 8); /* fits into the two that are left */
+    tw_kv_pages_drop(&e->replicas[0].pages, pages, 4);
+    harness_free(&h);
+    tw_engine_close(e);
+}
+
+/* ---- memory ---- */
+
+struct readings {
+    size_t from, to; /* heap allocations before the tokens of these numbers */
+};
+
+static bool read_count(void *user, uint64_t id, size_t n)
+{
+    struct readings *r = user;
+    (void)id;
+    if (n == 10) {
+        r->from = tw_alloc_count();
+    }
+    if (n == 90) { /* over the end of a page */
+        r->to = tw_alloc_count();
+    }
+    return true;
+}
+
+static void test_a_steady_step_allocates_nothing(void **state)
+{
+    struct tw_engine_config c = config_for(write_model(state), 16);
+    struct tw_engine *e       = open_with(&c);
+    struct readings r         = {0};
+    struct harness h;
+    harness_init(&h);
+    h.on_token      = read_count;
+    h.on_token_user = &r;
+    for (int i = 0; i < 3; i++) {
+        harness_add(&h, families[i], 100, 92)->ignore_eos = true;
+    }
+    (void)run(e, &h);
+    assert_true(r.from > 0);
+    assert_int_equal(r.to, r.from);
+    harness_free(&h);
+    tw_engine_close(e);
+}
+
+/* Of a cache whose size was left to us only so much is kept for later. */
+static void test_what_is_kept_is_bounded(void **state)
+{
+    struct tw_engine_config c = config_for(write_model(state), 0);
+    struct tw_engine *e       = open_with(&c);
+    assert_int_equal(e->replicas[0].prefix.most_idle, ((size_t)1 << 30) / page_bytes(TW_DTYPE_BF16));
+    tw_engine_close(e);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_known_prefix_is_not_computed_again, scratch_make,
+                                        scratch_remove),
+        cmocka_unit_test_setup_teardown(test_the_cache_can_be_switched_off, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_samples_of_a_prompt_share_it, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_the_youngest_gives_way, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_pages_that_others_hold_are_missed_in_numbers, scratch_make,
+                                        scratch_remove),
+        cmocka_unit_test_setup_teardown(test_a_steady_step_allocates_nothing, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_what_is_kept_is_bounded, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_random_use_changes_no_bit, scratch_make, scratch_remove),
+    };
+    struct tw_philox_stream s;
+    tw_philox_stream_init(&s, 4242, 0);
+    for (size_t i = 0; i < FAMILIES; i++) {
+        for (size_t j = 0; j < LONGEST; j++) {
+            families[i][j] = (int32_t)pick(&s, 0, 130);
+        }
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
