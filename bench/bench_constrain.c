@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Masks of allowed tokens: time to index a vocabulary, to compile a constraint, and for a mask, made and found.
- * Results: src/constrain/README.md.
+/* Masks of allowed tokens: time to index a vocabulary, to compile a constraint, and for a mask, made and
+ * found. Results: src/constrain/README.md.
  *
  *     bench_constrain FOLDER      FOLDER holds tokenizer.json
  *

@@ -5,12 +5,15 @@
  *     bench_kernels [--isa LEVEL] [--threads N] [--seconds S] [--only WORD]
  *
  * Every figure is the best of what fits into S seconds, because other work on the machine only ever adds
- * time. Weights rotate through a pool larger than the caches. */
+ * time. Weights rotate through a pool larger than the caches. With one thread a second figure stands beside
+ * it that other work hardly touches: thread time against that of the peak loop just before and after, the
+ * median. */
 #include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -18,7 +21,7 @@
 #include "kernels/kernels.h"
 
 /* A piece is short enough for some to be read undisturbed by other work. */
-enum { POOL_BYTES = 512 << 20, PIECE_BYTES = 16 << 20 };
+enum { POOL_BYTES = 512 << 20, PIECE_BYTES = 16 << 20, PAIRS_MOST = 101 };
 
 struct machine {
     double read[3]; /* bytes per ns by number of threads, as are ... */
@@ -34,7 +37,7 @@ struct bench {
     const char *only;
     char *pool;
     float *x, *y;
-    void *rows, *rows2;
+    void *rows, *rows2, *scratch;
 };
 
 static void check(trawl_status status, const struct trawl_error *err)
@@ -113,9 +116,10 @@ static void read_piece(void *arg, int thread, int n_threads)
 #    define PEAK(name, zero, instruction)                                                            \
         static void name(void *arg, int thread, int n_threads)                                       \
         {                                                                                            \
-            (void)arg, (void)thread, (void)n_threads;                                                \
+            const int rounds = arg == NULL ? PEAK_ROUNDS : *(const int *)arg;                        \
+            (void)thread, (void)n_threads;                                                           \
             __asm__ volatile(zero ::: CLOBBERS);                                                     \
-            for (int i = 0; i < PEAK_ROUNDS; i++) {                                                  \
+            for (int i = 0; i < rounds; i++) {                                                       \
                 __asm__ volatile(EACH_REGISTER(instruction) EACH_REGISTER(instruction)::: CLOBBERS); \
             }                                                                                        \
             __asm__ volatile("vzeroupper");                                                          \
@@ -126,6 +130,14 @@ enum { PEAK_ROUNDS = 100000, PEAK_OPS = 28 };
 PEAK(peak_fma_ymm, ZEROS, FMA_YMM)
 PEAK(peak_fma_zmm, ZEROS, FMA_ZMM)
 PEAK(peak_dot_zmm, ZEROS, DOT_ZMM)
+
+/* The loop that does what `dot` says, and the flops of one of its rounds; NULL: there is none. */
+static tw_team_fn *peak_loop(const struct bench *b, bool dot, double *flops)
+{
+    const bool wide = strncmp(b->k.isa, "avx512", 6) == 0;
+    *flops          = PEAK_OPS * 2.0 * (wide ? 16.0 : 8.0) * (dot ? 2.0 : 1.0);
+    return strcmp(b->k.isa, "scalar") == 0 ? NULL : dot ? peak_dot_zmm : wide ? peak_fma_zmm : peak_fma_ymm;
+}
 
 static void measure_peaks(struct bench *b, struct machine *m)
 {
@@ -140,6 +152,14 @@ static void measure_peaks(struct bench *b, struct machine *m)
     }
 }
 #else
+static tw_team_fn *peak_loop(const struct bench *b, bool dot, double *flops)
+{
+    (void)b;
+    (void)dot;
+    *flops = 1;
+    return NULL;
+}
+
 static void measure_peaks(struct bench *b, struct machine *m)
 {
     (void)b;
@@ -201,6 +221,43 @@ static void run_matmul(void *arg, int thread, int n_threads)
     job->fn(&job->mm, thread, n_threads);
 }
 
+static double thread_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The matmul's share of the peak that the loop reaches around it, on this thread. */
+static double share_of_the_moment(const struct bench *b, struct matmul_job *job, double flops, bool dot)
+{
+    double per_round    = 1, shares[PAIRS_MOST];
+    int n               = 0;
+    tw_team_fn *peak    = peak_loop(b, dot, &per_round);
+    int rounds          = (int)(flops / per_round / 2.0);
+    rounds              = rounds < 100 ? 100 : rounds;
+    const uint64_t stop = tw_clock_ns() + (uint64_t)(b->seconds * 1e9);
+    while (peak != NULL && n < PAIRS_MOST && (n < 5 || tw_clock_ns() < stop)) {
+        next_weights(job);
+        const double begin = thread_ns();
+        peak(&rounds, 0, 1);
+        const double middle = thread_ns();
+        job->fn(&job->mm, 0, 1);
+        const double end = thread_ns();
+        peak(&rounds, 0, 1);
+        const double ideal = (thread_ns() - end + middle - begin) * flops / (2.0 * rounds * per_round);
+        shares[n++]        = ideal / (end - middle);
+    }
+    qsort(shares, (size_t)n, sizeof *shares, by_value);
+    return n == 0 ? 0 : shares[n / 2];
+}
+
 struct pack_job {
     struct bench *b;
     tw_pack_rows_fn *fn;
@@ -230,27 +287,35 @@ static void bench_matmul(struct bench *b, const struct machine *machine, enum ki
         job.leaf_end[i] = (uint32_t)(s->k * (size_t)(i + 1) / (size_t)s->n_leaves);
     }
     job.fn = kind == BF16 ? b->k.matmul_bf16 : kind == F32_BF16 ? b->k.matmul_f32_bf16 : b->k.matmul_f32_f32;
-    job.mm = (struct tw_matmul){.rows         = b->rows,
-                                .m            = m,
-                                .k            = s->k,
-                                .panel_stride = tw_panel_elements(s->k),
-                                .n            = s->n,
-                                .n_leaves     = s->n_leaves,
-                                .leaf_end     = job.leaf_end,
-                                .epilogue     = s->epilogue,
-                                .y            = b->y,
-                                .ldy          = s->n,
-                                .packed_out   = b->rows2};
+    job.mm = (struct tw_matmul){.rows          = b->rows,
+                                .m             = m,
+                                .k             = s->k,
+                                .panel_stride  = tw_panel_elements(s->k),
+                                .n             = s->n,
+                                .n_leaves      = s->n_leaves,
+                                .leaf_end      = job.leaf_end,
+                                .epilogue      = s->epilogue,
+                                .y             = b->y,
+                                .ldy           = s->n,
+                                .packed_out    = b->rows2,
+                                .scratch       = b->scratch,
+                                .scratch_bytes = TW_MATMUL_SCRATCH};
     const double pack_time = best_time(b, run_pack, nothing, &pack);
     const double time      = best_time(b, run_matmul, next_weights, &job);
     const double flops     = 2.0 * (double)(m * s->n * s->k * weights);
     const double peak      = kind == BF16 && b->k.bf16_dot ? machine->dot[t] : machine->fma[t];
     const double floor     = fmax(flops / peak, (double)job.bytes / machine->read[t]);
+    const bool dot         = kind == BF16 && b->k.bf16_dot;
+    const double share     = t == 1 ? share_of_the_moment(b, &job, flops, dot) : 0;
     (void)printf("%-9s %-24s M=%-4zu T=%d %9.1f us %8.0f GFLOP/s (%3.0f%% of peak) %6.1f GB/s (%3.0f%%)  "
-                 "roofline %3.0f%%  pack %.1f us\n",
+                 "roofline %3.0f%%  pack %.1f us",
                  kind_names[kind], s->name, m, t, time / 1e3, flops / time, 100.0 * flops / time / peak,
                  (double)job.bytes / time, 100.0 * (double)job.bytes / time / machine->read[t],
                  100.0 * floor / time, pack_time / 1e3);
+    if (t == 1) {
+        (void)printf("  of the peak at the moment %3.0f%%", 100.0 * share);
+    }
+    (void)printf("\n");
     (void)fflush(stdout);
 }
 
@@ -348,6 +413,7 @@ static void prepare(struct bench *b)
     check(tw_big_alloc((size_t)128 * 151936 * sizeof(float), &b->y, &err), &err);
     check(tw_big_alloc(tw_packed_rows_bytes(512, 4864), &b->rows, &err), &err);
     check(tw_big_alloc(tw_packed_rows_bytes(512, 4864), &b->rows2, &err), &err);
+    check(tw_big_alloc((size_t)2 * TW_MATMUL_SCRATCH, &b->scratch, &err), &err);
     for (size_t i = 0; i < (size_t)512 * 4864; i++) {
         b->x[i] = (float)((double)(i * 2654435761u % 1000003) / 1e6 - 0.5);
     }

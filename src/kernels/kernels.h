@@ -102,6 +102,8 @@ static inline size_t tw_chain_inputs(size_t n)
     return c;
 }
 
+enum { TW_MATMUL_SCRATCH = 320 << 10 }; /* bytes for each thread of a matmul */
+
 enum tw_epilogue {
     TW_EPILOGUE_STORE, /* y = sum (+ bias)         */
     TW_EPILOGUE_ADD,   /* y = y + sum (+ bias after sum: y + (sum + bias)) : the residual stream */
@@ -122,6 +124,10 @@ struct tw_matmul {
     float *y;         /* STORE, ADD: [m, n] */
     size_t ldy;       /* elements between rows of y */
     void *packed_out; /* SWIGLU: packed [m, n] in the format of `pack` (bf16-rounded for the bf16 entry) */
+    /* n_threads times scratch_bytes for half-finished sums, 64-byte aligned. Without it (NULL, 0) many rows by
+     * many inputs are slower. */
+    void *scratch;
+    size_t scratch_bytes;  /* a multiple of 64, best TW_MATMUL_SCRATCH */
     _Atomic uint32_t next; /* work counter, 0 before the call; shared by the threads of one call */
 };
 
@@ -154,10 +160,11 @@ struct tw_attend {
     float scale;                 /* multiplies each score, after the chain */
     const void *const *k_blocks; /* without a mask [ceil((position + n_rows) / 64)], else [n_blocks] */
     const void *const *v_blocks;
-    /* A mask: bit i of visible[r * n_blocks + j] says whether row r sees key i of the block k_blocks[j], which holds
-     * positions from 64 * blocks[j] on; blocks ascend, and what is in none of them is not seen. A block of which a
-     * row sees nothing is not read for it, and its pointers may be NULL where no row does. Every row sees something.
-     * Of a block that a row sees some of, all keys before the last visible one have been stored. */
+    /* A mask: bit i of visible[r * n_blocks + j] says whether row r sees key i of the block k_blocks[j],
+     * which holds positions from 64 * blocks[j] on; blocks ascend, and what is in none of them is not seen. A
+     * block of which a row sees nothing is not read for it, and its pointers may be NULL where no row does.
+     * Every row sees something. Of a block that a row sees some of, all keys before the last visible one have
+     * been stored. */
     const uint64_t *visible; /* [n_rows][n_blocks], or NULL: causal */
     const uint32_t *blocks;  /* [n_blocks], or NULL: block j is the j-th */
     size_t n_blocks;
@@ -175,7 +182,8 @@ static inline size_t tw_attend_partial_floats(size_t head_dim)
 {
     return tw_packed_k(head_dim) + 16;
 }
-/* ... span s of every query of `a` into partials[query * tw_attend_partial_floats(D)], query = r*n_heads + h ... */
+/* ... span s of every query of `a` into partials[query * tw_attend_partial_floats(D)], query = r*n_heads + h
+ * ... */
 typedef void tw_attend_span_fn(const struct tw_attend *a, size_t span, float *partials);
 /* ... and spans 0 .. n_spans-1 (each an array as above, `span_stride` floats apart) merged into a->z. Spans
  * that a query does not see were left marked empty by the span kernel. */
@@ -197,8 +205,8 @@ typedef void tw_widen_fn(float *y, const uint16_t *x, size_t n);  /* bf16 -> f32
 typedef void tw_narrow_fn(uint16_t *y, const float *x, size_t n); /* f32 -> bf16, nearest even, no flush */
 /* Largest element and its lowest index; NaN is never the largest; n >= 1. All NaN: index 0. */
 typedef void tw_argmax_fn(const float *x, size_t n, float *max, size_t *index);
-/* For softmax over a row: with d = x - max (f32) and e = exp(d) (f32): out = {sum e, sum e*d, sum e*d*d} in f64
- * over fixed blocks of 1024 elements (8 lanes, tree), blocks in ascending order. */
+/* For softmax over a row: with d = x - max (f32) and e = exp(d) (f32): out = {sum e, sum e*d, sum e*d*d} in
+ * f64 over fixed blocks of 1024 elements (8 lanes, tree), blocks in ascending order. */
 typedef void tw_softmax_sums_fn(const float *x, size_t n, float max, double out[3]);
 /* The weights of a draw: y[i] = exp((x[i] - max) * scale), 0 where x[i] is NaN; sums[b]: the sum of the b-th
  * TW_SUM_BLOCK elements of y in f64 (8 lanes, tree). max: finite, none is larger; scale: finite, positive. */

@@ -9,7 +9,8 @@ size_t tw_forward_scratch_bytes(const struct tw_kernels *k, const struct tw_mode
                                 size_t blocks)
 {
     size_t attend = tw_round_up(k->attend_scratch_bytes(TW_ATTEND_ROWS * group, c->head_dim), 64);
-    return tw_run_norm_bytes(k, c) + attend + tw_round_up(2 * blocks * sizeof(void *), 64);
+    size_t rows   = tw_run_norm_bytes(k, c) + attend + tw_round_up(2 * blocks * sizeof(void *), 64);
+    return tw_max_size(rows, TW_MATMUL_SCRATCH);
 }
 
 static void meet(const struct tw_run *r)
@@ -42,6 +43,13 @@ static const uint32_t *one_leaf(uint32_t *slot, size_t k)
     return slot;
 }
 
+/* A thread's scratch is free while it is in a matmul. */
+static void set_scratch(struct tw_matmul *mm, const struct tw_device *d)
+{
+    mm->scratch       = d->thread_scratch;
+    mm->scratch_bytes = d->thread_scratch_bytes;
+}
+
 /* Column-parallel: panels [panel, ...) of the layer, all inputs, one leaf. */
 static void set_columns(struct tw_run *r, enum tw_device_matmul which, const struct tw_linear *l,
                         const void *rows, size_t panel, size_t n, float *y, size_t ldy)
@@ -62,6 +70,7 @@ static void set_columns(struct tw_run *r, enum tw_device_matmul which, const str
     mm->y                = y;
     mm->ldy              = ldy;
     mm->packed_out       = NULL;
+    set_scratch(mm, d);
     atomic_store_explicit(&mm->next, 0, memory_order_relaxed);
 }
 
@@ -87,6 +96,7 @@ static void set_rows(struct tw_run *r, enum tw_device_matmul which, const struct
     mm->y                = alone ? (keep_sum ? d->sum : d->x) : d->partial[d->turn];
     mm->ldy              = l->n;
     mm->packed_out       = NULL;
+    set_scratch(mm, d);
     atomic_store_explicit(&mm->next, 0, memory_order_relaxed);
 }
 
@@ -399,21 +409,35 @@ static trawl_status mlp_half(struct tw_run *r, size_t layer)
 
 /* ---- after the last layer ---- */
 
-/* Complete the residual rows, then the final norm of the rows that someone wants. */
-static void finish_rows(const struct tw_run *r)
+/* Layers to run. */
+static size_t depth(const struct tw_run *r)
 {
-    struct tw_device *d = r->d;
-    size_t hidden = d->model->config.hidden, last = d->model->config.n_layers - 1, begin, end;
-    const struct tw_capture *post = tw_run_capture(r, TW_SITE_RESID_POST, last);
-    const struct tw_capture *norm = tw_run_capture(r, TW_SITE_FINAL_NORM, 0);
+    const struct tw_model_config *c = &r->d->model->config;
+    size_t deepest                  = 0;
+    for (size_t i = 0; r->step->shallow && i < r->step->n_captures; i++) {
+        deepest = tw_max_size(deepest, tw_site_depth(r->step->captures[i].site, c));
+    }
+    return r->step->shallow ? deepest : c->n_layers;
+}
+
+/* Complete the residual rows after so many layers, then the final norm of the rows that someone wants. */
+static void finish_rows(const struct tw_run *r, size_t layers)
+{
+    struct tw_device *d           = r->d;
+    size_t hidden                 = d->model->config.hidden, begin, end;
+    bool all                      = layers == d->model->config.n_layers;
+    const struct tw_capture *post = layers == 0 ? NULL : tw_run_capture(r, TW_SITE_RESID_POST, layers - 1);
+    const struct tw_capture *pre  = all ? NULL : tw_run_capture(r, TW_SITE_RESID_PRE, layers);
+    const struct tw_capture *norm = all ? tw_run_capture(r, TW_SITE_FINAL_NORM, 0) : NULL;
     float *row_scratch            = (float *)tw_run_scratch(r);
     tw_split(r->n_rows, r->thread, r->n_threads, &begin, &end);
-    if (begin < end) {
-        finish_sum(r, last, true, begin, end);
+    if (begin < end && layers > 0) {
+        finish_sum(r, layers - 1, true, begin, end);
     }
     for (size_t row = begin; row < end; row++) {
         const float *x = d->x + row * hidden;
         keep_replicated(r, post, row, x);
+        keep_replicated(r, pre, row, x);
         if (norm != NULL) {
             d->kernels->rmsnorm(row_scratch, x, d->model->final_norm, hidden, d->model->config.rms_eps);
             keep_replicated(r, norm, row, row_scratch);
@@ -462,7 +486,8 @@ trawl_status tw_device_forward(struct tw_device *d, const struct tw_step *step, 
     tw_device_copy_pages(d, step, thread);
     embed(&r);
     meet(&r); /* blocks of rows are split differently from here on, and pages have been copied */
-    for (size_t layer = 0; layer < d->model->config.n_layers; layer++) {
+    const size_t layers = depth(&r);
+    for (size_t layer = 0; layer < layers; layer++) {
         TW_TRY(attention_half(&r, layer));
         if (r.narrowed && r.n_rows == 0) {
             /* A chunk in the middle of a prompt: its keys and values are stored, nothing else is wanted. */
@@ -470,7 +495,7 @@ trawl_status tw_device_forward(struct tw_device *d, const struct tw_step *step, 
         }
         TW_TRY(mlp_half(&r, layer));
     }
-    finish_rows(&r);
+    finish_rows(&r, layers);
     if (step->n_logit_rows > 0) {
         meet(&r);
         head(&r);

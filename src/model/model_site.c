@@ -182,3 +182,11 @@ trawl_status tw_site_parse(const char *pattern, const struct tw_model_config *c,
         "hook_mlp_out, attn.hook_q|k|v|z, mlp.hook_pre|pre_linear|post and ln_final.hook_normalized",
         pattern);
 }
+
+size_t tw_site_depth(struct tw_site site, const struct tw_model_config *c)
+{
+    if (site.kind == TW_SITE_FINAL_NORM) {
+        return c->n_layers;
+    }
+    return site.kind == TW_SITE_EMBED || site.kind == TW_SITE_RESID_PRE ? site.layer : site.layer + 1;
+}

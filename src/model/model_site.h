@@ -42,5 +42,7 @@ trawl_status tw_site_parse(const char *pattern, const struct tw_model_config *c,
 /* TransformerLens' name into out. */
 void tw_site_name(struct tw_site site, char out[TW_SITE_NAME_BYTES]);
 size_t tw_site_width(struct tw_site site, const struct tw_model_config *c);
+/* Layers that a forward pass must run for the site: 0 .. n_layers. */
+size_t tw_site_depth(struct tw_site site, const struct tw_model_config *c);
 
 #endif /* TW_MODEL_SITE_H */

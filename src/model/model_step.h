@@ -4,15 +4,16 @@
 #ifndef TW_MODEL_STEP_H
 #define TW_MODEL_STEP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "kernels/kernels.h"
 #include "model/model_site.h"
 
-/* Consecutive tokens of one sequence. Without a mask a row sees the positions up to its own. With one, only pages
- * of the listed blocks are named: those that a row sees something of, and, last, those of the segment's own
- * positions. A row may see later positions, of this segment. */
+/* Consecutive tokens of one sequence. Without a mask a row sees the positions up to its own. With one, only
+ * pages of the listed blocks are named: those that a row sees something of, and, last, those of the segment's
+ * own positions. A row may see later positions, of this segment. */
 struct tw_segment {
     size_t row;            /* first row in the step */
     size_t n_rows;         /* >= 1 */
@@ -70,6 +71,8 @@ struct tw_step {
     float *logits;              /* [n_logit_rows, vocab] */
     size_t n_captures;
     struct tw_capture *captures;
+    /* Only captures are wanted: layers above the deepest site are left out, their keys and values too. */
+    bool shallow;
 };
 
 #endif /* TW_MODEL_STEP_H */

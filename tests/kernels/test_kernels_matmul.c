@@ -10,6 +10,7 @@ struct problem {
     enum kind kind;
     size_t m, k, n, ldy, before, after; /* inputs of the weight before and after those of the call */
     int n_leaves, n_threads;
+    size_t scratch; /* bytes of a thread */
     uint32_t leaf_end[TW_MAX_LEAVES];
     enum tw_epilogue epilogue;
     bool has_bias;
@@ -29,31 +30,56 @@ static struct check_buffer random_weight(struct check_random *r, const struct pr
     return b;
 }
 
+/* Leaves of random lengths, some empty, some longer than what is left for all. */
+static void random_leaves(struct check_random *r, struct problem *p)
+{
+    uint32_t end = 0;
+    for (int i = 0; i < p->n_leaves; i++) {
+        end += check_next(r) % 3 == 0 ? 0 : 2 * (uint32_t)check_size(r, 0, p->k / (size_t)p->n_leaves);
+        p->leaf_end[i] = end < p->k ? end : (uint32_t)(p->k & ~(size_t)1);
+    }
+    p->leaf_end[p->n_leaves - 1] = (uint32_t)p->k;
+}
+
+static void fill_problem(struct check_random *r, struct problem *p)
+{
+    enum check_values mode = (enum check_values)(check_next(r) % CHECK_VALUES);
+    p->kind                = (enum kind)(check_next(r) % KINDS);
+    p->ldy                 = p->n + check_next(r) % 5;
+    p->before              = check_next(r) % 3 == 0 ? 2 * check_size(r, 1, 20) : 0;
+    p->after               = p->k % 2 == 0 && check_next(r) % 3 == 0 ? check_size(r, 1, 9) : 0;
+    p->n_threads           = (int)check_size(r, 1, 3);
+    p->epilogue            = (enum tw_epilogue)(check_next(r) % 3);
+    p->has_bias            = p->epilogue != TW_EPILOGUE_SWIGLU && check_next(r) % 2 != 0;
+    random_leaves(r, p);
+    p->x    = check_floats(r, p->m * p->k, mode);
+    p->w    = random_weight(r, p, mode);
+    p->w2   = random_weight(r, p, mode);
+    p->bias = check_floats(r, p->n, mode);
+    p->y    = check_floats(r, (p->m - 1) * p->ldy + p->n, mode);
+}
+
 static struct problem random_problem(struct check_random *r)
 {
-    struct problem p       = {.kind = (enum kind)(check_next(r) % KINDS)};
-    enum check_values mode = (enum check_values)(check_next(r) % CHECK_VALUES);
+    struct problem p = {.n_leaves = 1 << check_next(r) % 6};
     p.m = check_next(r) % 40 == 0 ? check_size(r, 500, 700) : check_size(r, 1, 40); /* some of many chunks */
     p.k = check_size(r, 0, check_next(r) % 4 == 0 ? 400 : 80); /* 0: a rank that owns none */
     p.n = check_size(r, 1, 150);
-    p.ldy        = p.n + check_next(r) % 5;
-    p.before     = check_next(r) % 3 == 0 ? 2 * check_size(r, 1, 20) : 0;
-    p.after      = p.k % 2 == 0 && check_next(r) % 3 == 0 ? check_size(r, 1, 9) : 0;
-    p.n_leaves   = 1 << check_next(r) % 6;
-    p.n_threads  = (int)check_size(r, 1, 3);
-    p.epilogue   = (enum tw_epilogue)(check_next(r) % 3);
-    p.has_bias   = p.epilogue != TW_EPILOGUE_SWIGLU && check_next(r) % 2 != 0;
-    uint32_t end = 0;
-    for (int i = 0; i < p.n_leaves; i++) {
-        end += check_next(r) % 3 == 0 ? 0 : 2 * (uint32_t)check_size(r, 0, p.k / (size_t)p.n_leaves);
-        p.leaf_end[i] = end < p.k ? end : (uint32_t)(p.k & ~(size_t)1);
-    }
-    p.leaf_end[p.n_leaves - 1] = (uint32_t)p.k;
-    p.x                        = check_floats(r, p.m * p.k, mode);
-    p.w                        = random_weight(r, &p, mode);
-    p.w2                       = random_weight(r, &p, mode);
-    p.bias                     = check_floats(r, p.n, mode);
-    p.y                        = check_floats(r, (p.m - 1) * p.ldy + p.n, mode);
+    fill_problem(r, &p);
+    return p;
+}
+
+/* So many rows and inputs that they are taken piece by piece. */
+static struct problem random_long_problem(struct check_random *r)
+{
+    static const size_t scratches[] = {0, 4096, 64 << 10, TW_MATMUL_SCRATCH};
+    struct problem p                = {.n_leaves = 1 << check_next(r) % 6};
+    p.n_leaves                      = check_next(r) % 2 == 0 ? 1 : p.n_leaves;
+    p.m                             = check_size(r, 100, 250);
+    p.k                             = check_size(r, 1281, 4500);
+    p.n                             = check_size(r, 1, 90);
+    p.scratch                       = scratches[check_next(r) % 4];
+    fill_problem(r, &p);
     return p;
 }
 
@@ -148,22 +174,27 @@ static float *solve(const struct tw_kernels *k, const struct problem *p, int n_t
     struct check_buffer rows = pack(k, p->kind, p->x.p, p->m, p->k);
     struct check_buffer y    = check_alloc(size * sizeof(float));
     struct check_buffer z    = check_alloc(tw_packed_rows_bytes(p->m, p->n));
+    char *scratch            = aligned_alloc(64, p->scratch * (size_t)n_threads + 64);
+    memset(scratch, 0xFF, p->scratch * (size_t)n_threads);
     memcpy(y.p, p->y.p, size * sizeof(float));
-    struct tw_matmul mm = {.rows         = rows.p,
-                           .m            = p->m,
-                           .k            = p->k,
-                           .w            = (char *)p->w.p + skip,
-                           .w2           = (char *)p->w2.p + skip,
-                           .panel_stride = tw_panel_elements(inputs),
-                           .n            = p->n,
-                           .n_leaves     = p->n_leaves,
-                           .leaf_end     = p->leaf_end,
-                           .bias         = p->has_bias ? p->bias.p : NULL,
-                           .epilogue     = p->epilogue,
-                           .y            = y.p,
-                           .ldy          = p->ldy,
-                           .packed_out   = z.p};
+    struct tw_matmul mm = {.rows          = rows.p,
+                           .m             = p->m,
+                           .k             = p->k,
+                           .w             = (char *)p->w.p + skip,
+                           .w2            = (char *)p->w2.p + skip,
+                           .panel_stride  = tw_panel_elements(inputs),
+                           .n             = p->n,
+                           .n_leaves      = p->n_leaves,
+                           .leaf_end      = p->leaf_end,
+                           .bias          = p->has_bias ? p->bias.p : NULL,
+                           .epilogue      = p->epilogue,
+                           .y             = y.p,
+                           .ldy           = p->ldy,
+                           .packed_out    = z.p,
+                           .scratch       = p->scratch == 0 ? NULL : scratch,
+                           .scratch_bytes = p->scratch};
     run_matmul(matmul_of(k, p->kind), &mm, n_threads);
+    free(scratch);
     float *out = malloc(p->m * p->ldy * sizeof *out);
     if (p->epilogue == TW_EPILOGUE_SWIGLU) {
         unpack(k, p->kind, z.p, p->m, p->n, out);
@@ -176,6 +207,21 @@ static float *solve(const struct tw_kernels *k, const struct problem *p, int n_t
     return out;
 }
 
+static void check_levels_agree(struct problem *p, const struct tw_kernels *k, int n_levels, int i)
+{
+    float *want       = solve(&k[0], p, 1);
+    const size_t size = p->epilogue == TW_EPILOGUE_SWIGLU ? p->m * p->n : (p->m - 1) * p->ldy + p->n;
+    for (int level = 0; level < n_levels; level++) {
+        float *got = solve(&k[level], p, p->n_threads);
+        assert_floats_same(
+            want, got, size, "case %d, %s, %s: m %zu k %zu n %zu leaves %d epilogue %d scratch %zu", i,
+            k[level].isa, kind_names[p->kind], p->m, p->k, p->n, p->n_leaves, (int)p->epilogue, p->scratch);
+        free(got);
+    }
+    free(want);
+    free_problem(p);
+}
+
 static void every_level_gives_the_scalar_bits(void **state)
 {
     (void)state;
@@ -183,17 +229,20 @@ static void every_level_gives_the_scalar_bits(void **state)
     const int n_levels    = check_levels(k);
     struct check_random r = check_seed("matmul");
     for (int i = 0; i < 600; i++) {
-        struct problem p  = random_problem(&r);
-        float *want       = solve(&k[0], &p, 1);
-        const size_t size = p.epilogue == TW_EPILOGUE_SWIGLU ? p.m * p.n : (p.m - 1) * p.ldy + p.n;
-        for (int level = 0; level < n_levels; level++) {
-            float *got = solve(&k[level], &p, p.n_threads);
-            assert_floats_same(want, got, size, "case %d, %s, %s: m %zu k %zu n %zu leaves %d epilogue %d", i,
-                               k[level].isa, kind_names[p.kind], p.m, p.k, p.n, p.n_leaves, (int)p.epilogue);
-            free(got);
-        }
-        free(want);
-        free_problem(&p);
+        struct problem p = random_problem(&r);
+        check_levels_agree(&p, k, n_levels, i);
+    }
+}
+
+static void many_rows_by_many_inputs_too(void **state)
+{
+    (void)state;
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("long matmul");
+    for (int i = 0; i < 30; i++) {
+        struct problem p = random_long_problem(&r);
+        check_levels_agree(&p, k, n_levels, i);
     }
 }
 
@@ -356,6 +405,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_level_gives_the_scalar_bits),
+        cmocka_unit_test(many_rows_by_many_inputs_too),
         cmocka_unit_test(a_row_is_the_same_in_any_batch),
         cmocka_unit_test(scalar_agrees_with_a_double_loop),
         cmocka_unit_test(bf16_rows_are_rounded_to_nearest_even),

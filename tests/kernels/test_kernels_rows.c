@@ -76,6 +76,43 @@ static void rope_gives_the_scalar_bits(void **state)
     }
 }
 
+/* Positions of a page in random order, blocks compared whole. */
+static void keys_and_values_are_stored_as_the_scalar_twin_does(void **state)
+{
+    (void)state;
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("kv_store");
+    for (size_t dim = 2; dim <= TW_MAX_HEAD_DIM; dim += 2) {
+        const size_t elements = tw_kv_block_elements(dim);
+        struct check_buffer keys[4], values[4];
+        for (int level = 0; level < n_levels; level++) {
+            keys[level]   = check_alloc(elements * sizeof(uint16_t));
+            values[level] = check_alloc(elements * sizeof(uint16_t));
+            memset(keys[level].p, 0xA5, elements * sizeof(uint16_t));
+            memset(values[level].p, 0xA5, elements * sizeof(uint16_t));
+        }
+        for (int i = 0; i < 20; i++) {
+            struct check_buffer x =
+                check_floats(&r, 2 * dim, (enum check_values)(check_next(&r) % CHECK_VALUES));
+            const size_t slot = check_next(&r) % TW_KV_BLOCK;
+            const float *kv   = x.p;
+            for (int level = 0; level < n_levels; level++) {
+                k[level].kv_store_bf16(keys[level].p, values[level].p, slot, kv, kv + dim, dim);
+            }
+            check_free(&x);
+        }
+        for (int level = 0; level < n_levels; level++) {
+            assert_memory_equal(keys[0].p, keys[level].p, elements * sizeof(uint16_t));
+            assert_memory_equal(values[0].p, values[level].p, elements * sizeof(uint16_t));
+        }
+        for (int level = 0; level < n_levels; level++) {
+            check_free(&keys[level]);
+            check_free(&values[level]);
+        }
+    }
+}
+
 static void conversions_are_exact(void **state)
 {
     (void)state;
@@ -275,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(row_operations_give_the_scalar_bits),
         cmocka_unit_test(rope_gives_the_scalar_bits),
+        cmocka_unit_test(keys_and_values_are_stored_as_the_scalar_twin_does),
         cmocka_unit_test(conversions_are_exact),
         cmocka_unit_test(argmax_takes_the_lowest_index_and_no_nan),
         cmocka_unit_test(softmax_sums_give_the_scalar_bits),

@@ -20,22 +20,19 @@
 static void matmul_f32_f32_avx512(struct tw_matmul *mm, int thread, int n_threads)
 {
     const struct matmul_kind kind = {.tiles = tiles_f32, .weight_bytes = 4};
-    (void)thread;
-    matmul_v16(mm, n_threads, &kind);
+    matmul_v16(mm, thread, n_threads, &kind);
 }
 
 static void matmul_f32_bf16_avx512(struct tw_matmul *mm, int thread, int n_threads)
 {
     const struct matmul_kind kind = {.tiles = tiles_bf16, .weight_bytes = 2};
-    (void)thread;
-    matmul_v16(mm, n_threads, &kind);
+    matmul_v16(mm, thread, n_threads, &kind);
 }
 
 static void matmul_bf16_avx512(struct tw_matmul *mm, int thread, int n_threads)
 {
     const struct matmul_kind kind = {.tiles = tiles_bf16, .weight_bytes = 2, .round = true};
-    (void)thread;
-    matmul_v16(mm, n_threads, &kind);
+    matmul_v16(mm, thread, n_threads, &kind);
 }
 
 static void pack_f32_avx512(void *block, const float *x, size_t ldx, size_t rows, size_t k)

@@ -16,8 +16,7 @@
 static void matmul_bf16_avx512bf16(struct tw_matmul *mm, int thread, int n_threads)
 {
     const struct matmul_kind kind = {.tiles = tiles_dot, .weight_bytes = 2, .words = true, .round = true};
-    (void)thread;
-    matmul_v16(mm, n_threads, &kind);
+    matmul_v16(mm, thread, n_threads, &kind);
 }
 
 static void pack_bf16_avx512bf16(void *block, const float *x, size_t ldx, size_t rows, size_t k)

@@ -1,47 +1,56 @@
 /* SPDX-License-Identifier: MIT */
-/* Matmul around the innermost loop: units of work, the tree over leaves, epilogues, packing of rows.
- * Include after kernels_vec_<isa>.h, kernels_v16_math.h and kernels_tile.h.
- *
- * A packed block is [K][rows] f32, or [K/2][rows] words of two bf16 (even input in the lower half) for
- * vdpbf16ps: what the innermost loop broadcasts from consecutive addresses. */
+/* Matmul around the innermost loop: units of work, the tree over leaves, epilogues. Include after
+ * kernels_vec_<isa>.h, kernels_v16_math.h and kernels_tile.h. */
 #ifndef TW_KERNELS_MATMUL_V16_H
 #define TW_KERNELS_MATMUL_V16_H
 
 #include "kernels/kernels_levels.h"
 #include "kernels/kernels_work.h"
+#include "kernels/x86/kernels_pack_v16.h"
 
 /* What distinguishes the three matmuls of a level. */
 struct matmul_kind {
     tile_fn *const (*tiles)[TILE_ROWS + 1];
     size_t weight_bytes;
     bool words; /* packed rows are words of two bf16 */
-    bool round; /* SwiGLU's result is rounded to bf16 */
+    bool round; /* rows are rounded to bf16: a leaf is one chain, and SwiGLU's result is rounded */
 };
 
 enum {
-    LEVELS      = TILE_LEFTS, /* subtrees that can wait for their right sibling at the same time */
-    NEAR_BYTES  = 4096,       /* prefetch distance inside a panel */
-    NEXT_BYTES  = 128 << 10,  /* a group of panels that one block of rows prefetches whole, at most ... */
-    SHARE_BYTES = 512 << 10,  /* ... and one that several blocks prefetch together */
-    ROWS_BYTES  = 512 << 10,  /* packed rows that stay in L2 while panels pass by */
-    FEW_CHUNK   = 40,         /* row blocks */
-    LEAST_CHUNK = 8,
-    SUMS_FLOATS = TILE_VECTORS * 16
+    LEVELS = TILE_LEFTS + 1, /* subtrees that wait for their right sibling, and a leaf that is not finished */
+    NEAR_BYTES   = 4096,     /* prefetch distance inside a panel */
+    NEXT_BYTES   = 128 << 10, /* a group of panels that one block of rows prefetches whole, at most ... */
+    SHARE_BYTES  = 512 << 10, /* ... and one that several blocks prefetch together */
+    ROWS_BYTES   = 512 << 10, /* packed rows that stay in L2 while panels pass by */
+    FEW_CHUNK    = 40,        /* row blocks */
+    LEAST_CHUNK  = 8,
+    LONG_INPUTS  = 1280,      /* more inputs than that are taken piece by piece where rows are many */
+    PIECE_BYTES  = 256 << 10, /* rows of a piece that stay in L2 while the panels of a unit pass by */
+    PIECE_GROUPS = 2,         /* groups of panels of such a unit */
+    PIECE_BLOCKS = 6,         /* row blocks of one, when fewer balance the threads better */
+    SUMS_FLOATS  = TILE_VECTORS * 16,
+    MOST_PIECES  = 2 * TW_MAX_LEAVES
 };
 
-/* A leaf that has inputs. */
-struct matmul_leaf {
+/* A leaf that has inputs, or a part of one. */
+struct matmul_piece {
     size_t begin, end; /* inputs */
-    size_t n_left;     /* waiting subtrees that it completes: the topmost, from there downwards */
-    size_t level; /* of the stack of waiting subtrees, where the result goes; 0 and last: it is the root */
+    size_t chain;      /* inputs of a chain; 0: the leaf is one */
+    bool resume;       /* goes on from the sums of the piece before */
+    bool finish;       /* the last of its leaf: */
+    size_t n_left;     /* it completes so many waiting subtrees, from the topmost downwards */
+    size_t level;      /* where the result then waits */
 };
 
 /* One call, as a thread sees it. */
 struct matmul_call {
     struct tw_matmul *mm;
     const struct matmul_kind *kind;
-    struct matmul_leaf leaves[TW_MAX_LEAVES];
-    size_t n_leaves; /* at least 1; the only one may be empty */
+    struct matmul_piece pieces[MOST_PIECES];
+    size_t n_pieces; /* at least 1; the only one may be empty */
+    size_t width;    /* output panels of a task */
+    size_t blocks;   /* of rows */
+    size_t panels;
 };
 
 /* One block of rows against one group of panels. */
@@ -52,106 +61,78 @@ struct matmul_task {
     const char *w[TILE_PANELS]; /* SwiGLU: gate panels, then up panels */
     size_t streams;             /* panels in w */
     size_t panel, panels;       /* output panels of the group */
-    size_t ahead, share; /* prefetch offset at pair 0; panel bytes prefetched per panel byte: 1/share */
+    float *waiting;             /* the stack of subtrees, level_floats apart */
+    size_t level_floats;
 };
 
-/* ---- packing rows ---- */
-
-/* 16 values of a row from input k on, zeros beyond n, rounded if wanted */
-static inline v16 pack_load(const float *x, size_t k, size_t n, bool round)
-{
-    v16 v = k + 16 <= n ? v16_load(x + k) : k < n ? v16_load_n(x + k, n - k) : v16_zero();
-    return round ? v16_round_bf16(v) : v;
-}
-
-/* Column c of the n that are written in ascending order. Its store reaches into the places of the columns after it,
- * which are written next; not beyond the n-th, where another thread may write. */
-static inline void pack_store_column(float *out, v16 column, size_t c, size_t n, size_t rows)
-{
-    if (c * rows + 16 <= n * rows) {
-        v16_store(out + c * rows, column);
-    } else {
-        v16_store_n(out + c * rows, column, rows);
-    }
-}
-
-/* n <= 16 columns of a block from t[rows], `rows` elements each. */
-static void pack_store(float *out, v16 t[16], size_t n, size_t rows)
-{
-    if (rows == 1) {
-        v16_store_n(out, t[0], n);
-        return;
-    }
-    v16_transpose(t);
-    for (size_t c = 0; c < n; c++) {
-        pack_store_column(out, t[c], c, n, rows);
-    }
-}
-
-static void pack_v16(void *block, const float *x, size_t ldx, size_t rows, size_t k, bool round, bool words)
-{
-    const size_t columns = words ? tw_packed_k(k) / 2 : tw_packed_k(k);
-    for (size_t c = 0; c < columns; c += 16) {
-        v16 t[16];
-        for (size_t r = 0; r < rows; r++) {
-            const float *row = x + r * ldx;
-#ifdef __AVX512BF16__
-            if (words) {
-                t[r] = v16_pairs_bf16(pack_load(row, 2 * c, k, true), pack_load(row, 2 * c + 16, k, true));
-                continue;
-            }
-#endif
-            t[r] = pack_load(row, c, k, round);
-        }
-        pack_store((float *)block + c * rows, t, columns - c < 16 ? columns - c : 16, rows);
-    }
-}
+/* What to prefetch while a piece is computed: bytes from the pair at hand, first and then more with every
+ * pair. */
+struct matmul_ahead {
+    size_t first, step;
+};
 
 /* ---- the tree over leaves ---- */
 
-/* Do subtrees whose latest leaf is `left` and one with leaf `i` merge before leaf `next` is reached? The right one must be
- * complete: `next` lies outside of it. */
+/* Leaf [begin, end) as pieces of about `most` inputs at most, each of whole chains. */
+static void matmul_cut_leaf(struct matmul_call *call, size_t begin, size_t end, size_t most)
+{
+    const size_t n      = end - begin;
+    const size_t chain  = call->kind->round ? 0 : tw_chain_inputs(n);
+    const size_t grain  = chain == 0 ? 2 : chain;
+    const size_t pieces = most == 0 ? 1 : (n + most - 1) / most;
+    const size_t step   = ((n + pieces - 1) / pieces + grain - 1) / grain * grain;
+    for (size_t k = begin; k < end; k += step) {
+        const size_t stop              = end - k > step ? k + step : end;
+        call->pieces[call->n_pieces++] = (struct matmul_piece){
+            .begin = k, .end = stop, .chain = chain, .resume = k > begin, .finish = stop == end};
+    }
+}
+
+/* Do subtrees whose latest leaf is `left` and one with leaf `i` merge before leaf `next` is reached? The
+ * right one must be complete: `next` lies outside of it. */
 static bool matmul_merges(size_t left, size_t i, size_t next)
 {
     const int level = 63 - __builtin_clzll((unsigned long long)(left ^ i));
     return next >> level != i >> level;
 }
 
-/* The balanced binary tree over leaves as a stack of subtrees that wait for their right siblings. An empty leaf adds
- * nothing: its sibling passes unchanged. */
-static void matmul_plan(struct matmul_call *call)
+/* The balanced binary tree over leaves as a stack of subtrees that wait for their right siblings. An empty
+ * leaf adds nothing: its sibling passes unchanged. `most`: inputs of a piece, 0: leaves are not cut. */
+static void matmul_plan(struct matmul_call *call, size_t most)
 {
     const struct tw_matmul *mm = call->mm;
+    const size_t n_leaves      = (size_t)mm->n_leaves;
     size_t owner[LEVELS], depth = 0, begin = 0, leaf = 0;
-    while (leaf < (size_t)mm->n_leaves && mm->leaf_end[leaf] == begin) {
+    while (leaf < n_leaves && mm->leaf_end[leaf] == begin) {
         leaf++;
     }
-    call->n_leaves = 0;
-    while (leaf < (size_t)mm->n_leaves) {
-        struct matmul_leaf *l = &call->leaves[call->n_leaves++];
-        size_t next           = leaf + 1;
-        *l                    = (struct matmul_leaf){.begin = begin, .end = mm->leaf_end[leaf]};
-        begin                 = l->end;
-        while (next < (size_t)mm->n_leaves && mm->leaf_end[next] == begin) {
+    while (leaf < n_leaves) {
+        size_t next = leaf + 1, first = call->n_pieces, n_left = 0;
+        matmul_cut_leaf(call, begin, mm->leaf_end[leaf], most);
+        begin = mm->leaf_end[leaf];
+        while (next < n_leaves && mm->leaf_end[next] == begin) {
             next++;
         }
-        const size_t until = next < (size_t)mm->n_leaves ? next : SIZE_MAX;
-        while (depth > 0 && matmul_merges(owner[depth - 1], leaf, until)) {
-            depth--;
-            l->n_left++;
+        while (depth > n_left &&
+               matmul_merges(owner[depth - n_left - 1], leaf, next < n_leaves ? next : SIZE_MAX)) {
+            n_left++;
         }
-        l->level = depth;
-        if (until != SIZE_MAX) {
+        for (size_t i = first; i < call->n_pieces; i++) {
+            call->pieces[i].n_left = n_left;
+            call->pieces[i].level  = depth - n_left;
+        }
+        depth -= n_left;
+        if (next < n_leaves) {
             owner[depth++] = leaf;
         }
         leaf = next;
     }
-    if (call->n_leaves == 0) {
-        call->leaves[call->n_leaves++] = (struct matmul_leaf){0};
+    if (call->n_pieces == 0) {
+        call->pieces[call->n_pieces++] = (struct matmul_piece){.finish = true};
     }
 }
 
-/* Where the sums of a task's leaf go, and what is done to them first. */
+/* Where the sums of a task's piece go, and what is done to them first. */
 struct matmul_end {
     float *sums;
     size_t ld;
@@ -159,37 +140,39 @@ struct matmul_end {
     bool add;
 };
 
-/* One leaf of a task. `waiting`: the stack of subtrees. */
-static void matmul_leaf_run(const struct matmul_task *task, const struct matmul_leaf *leaf,
-                            float (*waiting)[SUMS_FLOATS], const struct matmul_end *end)
+static void matmul_piece_run(const struct matmul_task *task, const struct matmul_piece *piece,
+                             const struct matmul_ahead *ahead, const struct matmul_end *end)
 {
     const struct matmul_kind *kind = task->call->kind;
-    const size_t w_pair            = 2 * TW_PANEL * kind->weight_bytes;
-    const size_t rows = task->block.rows, skip = leaf->begin / 2 * w_pair;
-    struct tile t = {.a          = task->rows + leaf->begin * rows * (kind->words ? 2 : 4),
-                     .w_pair     = w_pair,
-                     .pairs      = (leaf->end - leaf->begin + 1) / 2,
-                     .chunk      = kind->round ? 0 : tw_chain_inputs(leaf->end - leaf->begin) / 2,
-                     .ahead      = task->ahead - skip + skip / task->share,
-                     .ahead_step = (w_pair + task->share - 1) / task->share,
-                     .ld         = end->ld,
-                     .n_left     = leaf->n_left,
-                     .left_ld    = 16 * task->streams,
-                     .add        = end->add};
+    const size_t w_pair = 2 * TW_PANEL * kind->weight_bytes, rows = task->block.rows;
+    float *unfinished = task->waiting + (piece->level + piece->n_left) * task->level_floats;
+    struct tile t     = {.a          = task->rows + piece->begin * rows * (kind->words ? 2 : 4),
+                         .w_pair     = w_pair,
+                         .pairs      = (piece->end - piece->begin + 1) / 2,
+                         .chain      = piece->chain / 2,
+                         .ahead      = ahead->first,
+                         .ahead_step = ahead->step,
+                         .ld         = end->ld,
+                         .n_left     = piece->finish ? piece->n_left : 0,
+                         .left_ld    = 16 * task->streams,
+                         .add        = end->add};
     for (size_t s = 0; s < task->streams;) {
         const int width = tile_width(kind->tiles, rows, task->streams - s);
         for (int p = 0; p < width; p++) {
-            t.w[p] = task->w[s + (size_t)p] + skip;
+            t.w[p] = task->w[s + (size_t)p] + piece->begin / 2 * w_pair;
         }
-        for (size_t i = 0; i < leaf->n_left; i++) {
-            t.left[i] = waiting[leaf->level + leaf->n_left - 1 - i] + 16 * s;
+        for (size_t i = 0; i < t.n_left; i++) {
+            t.left[i] = task->waiting + (piece->level + piece->n_left - 1 - i) * task->level_floats + 16 * s;
         }
-        t.sums = end->sums + 16 * s;
-        t.bias = end->bias == NULL ? NULL : end->bias + 16 * s;
+        t.resume = piece->resume ? unfinished + 16 * s : NULL;
+        t.sums   = end->sums + 16 * s;
+        t.bias   = end->bias == NULL ? NULL : end->bias + 16 * s;
         kind->tiles[width][rows](&t);
         s += (size_t)width;
     }
 }
+
+/* ---- epilogues ---- */
 
 /* Of a group whose last panel is partial. */
 static void matmul_store(const struct matmul_task *task, const float *sums)
@@ -218,15 +201,16 @@ static void matmul_store(const struct matmul_task *task, const float *sums)
 }
 
 #ifdef __AVX512BF16__
-/* Sixteen products as eight words of two bf16. A product is never denormal (the mode flushes it), so the instruction
- * that rounds, which would flush it, may be used. */
+/* Sixteen products as eight words of two bf16. A product is never denormal (the mode flushes it), so the
+ * instruction that rounds, which would flush it, may be used. */
 static inline __m256 swiglu_words(const float *gate, const float *up)
 {
     const v16 z = v16_mul(v16_silu(v16_load(gate)), v16_load(up));
     return _mm256_castsi256_ps((__m256i)_mm512_cvtneps_pbh(z));
 }
 
-/* Rows [r, r + 2) and [r + 4, r + 6) of words as [column 0 .. 7][row]: four rows of columns c and c + 4, twice. */
+/* Rows [r, r + 2) and [r + 4, r + 6) of words as [column 0 .. 7][row]: four rows of columns c and c + 4,
+ * twice. */
 static inline void swiglu_turn(v16 out[4], const __m256 *z)
 {
     v16 x[4], t[4];
@@ -297,7 +281,7 @@ static void matmul_swiglu(const struct matmul_task *task, const float *sums)
 }
 
 /* The root's sums go straight to y where whole panels are stored; else through `sums`. */
-static struct matmul_end matmul_end(const struct matmul_task *task, float *sums)
+static struct matmul_end matmul_root_end(const struct matmul_task *task, float *sums)
 {
     const struct tw_matmul *mm = task->call->mm;
     const size_t column        = task->panel * TW_PANEL;
@@ -310,8 +294,8 @@ static struct matmul_end matmul_end(const struct matmul_task *task, float *sums)
                                .add  = mm->epilogue == TW_EPILOGUE_ADD};
 }
 
-/* The lines of y that the root is stored to have left the caches since they were last used; ask for them before
- * the last chain, which takes longer than they do. */
+/* The lines of y that the root is stored to have left the caches since they were last used; ask for them
+ * before the last chain, which takes longer than they do. */
 static inline void matmul_expect(const struct matmul_task *task, const struct matmul_end *root)
 {
     for (size_t r = 0; r < task->block.rows; r++) {
@@ -321,28 +305,52 @@ static inline void matmul_expect(const struct matmul_task *task, const struct ma
     }
 }
 
-static void matmul_task_run(const struct matmul_task *task)
+/* Piece i of a task. */
+static void matmul_task_run(const struct matmul_task *task, size_t i, const struct matmul_ahead *ahead)
 {
-    _Alignas(64) float waiting[LEVELS][SUMS_FLOATS];
     _Alignas(64) float sums[SUMS_FLOATS];
-    const struct matmul_call *call = task->call;
-    const struct matmul_end root   = matmul_end(task, sums);
-    for (size_t i = 0; i < call->n_leaves; i++) {
-        const struct matmul_leaf *leaf = &call->leaves[i];
-        const struct matmul_end wait   = {.sums = waiting[leaf->level], .ld = 16 * task->streams};
-        const bool last                = i + 1 == call->n_leaves;
-        if (last && root.sums != sums) {
-            matmul_expect(task, &root);
-        }
-        matmul_leaf_run(task, leaf, waiting, last ? &root : &wait);
+    const struct matmul_call *call   = task->call;
+    const struct matmul_piece *piece = &call->pieces[i];
+    if (i + 1 < call->n_pieces) {
+        const size_t level = piece->finish ? piece->level : piece->level + piece->n_left;
+        matmul_piece_run(task, piece, ahead,
+                         &(struct matmul_end){.sums = task->waiting + level * task->level_floats,
+                                              .ld   = 16 * task->streams});
+        return;
     }
-    if (root.sums == sums) {
-        if (call->mm->epilogue == TW_EPILOGUE_SWIGLU) {
-            matmul_swiglu(task, sums);
-        } else {
-            matmul_store(task, sums);
-        }
+    const struct matmul_end root = matmul_root_end(task, sums);
+    if (root.sums != sums) {
+        matmul_expect(task, &root);
     }
+    matmul_piece_run(task, piece, ahead, &root);
+    if (call->mm->epilogue == TW_EPILOGUE_SWIGLU) {
+        matmul_swiglu(task, sums);
+    } else if (root.sums == sums) {
+        matmul_store(task, sums);
+    }
+}
+
+/* ---- units ---- */
+
+/* The panels [panel, panel + panels) become the task's. */
+static void matmul_task_panels(struct matmul_task *task, size_t panel, size_t panels)
+{
+    const struct tw_matmul *mm = task->call->mm;
+    const size_t panel_bytes   = mm->panel_stride * task->call->kind->weight_bytes;
+    task->panel                = panel;
+    task->panels               = panels;
+    task->streams              = mm->epilogue == TW_EPILOGUE_SWIGLU ? 2 * panels : panels;
+    for (size_t s = 0; s < task->streams; s++) {
+        const char *w = s < panels ? mm->w : mm->w2;
+        task->w[s]    = w + (panel + s % panels) * panel_bytes;
+    }
+}
+
+static void matmul_task_block(struct matmul_task *task, size_t block)
+{
+    const struct tw_matmul *mm = task->call->mm;
+    task->block                = tw_row_block(mm->m, TILE_ROWS, block);
+    task->rows                 = (const char *)mm->rows + 4 * task->block.begin * tw_packed_k(mm->k);
 }
 
 /* All row blocks of a unit against its panels. Each block prefetches its share of the panels `next` bytes
@@ -350,29 +358,50 @@ static void matmul_task_run(const struct matmul_task *task)
  * next (0), a little ahead in the panels that it reads. */
 static void matmul_unit(const struct matmul_call *call, const struct tw_unit *unit, size_t next)
 {
-    const struct tw_matmul *mm     = call->mm;
-    const struct matmul_kind *kind = call->kind;
-    const size_t panel_bytes       = mm->panel_stride * kind->weight_bytes;
-    const size_t used_bytes        = tw_panel_elements(mm->k) * kind->weight_bytes;
-    const bool swiglu              = mm->epilogue == TW_EPILOGUE_SWIGLU;
-    const size_t n_blocks          = unit->block_end - unit->block_begin;
-
-    struct matmul_task task = {.call = call, .panel = unit->panel_begin, .share = 1, .ahead = NEAR_BYTES};
-    task.panels             = unit->panel_end - unit->panel_begin;
-    task.streams            = swiglu ? 2 * task.panels : task.panels;
-    for (size_t s = 0; s < task.streams; s++) {
-        const char *w = s < task.panels ? mm->w : mm->w2;
-        task.w[s]     = w + (unit->panel_begin + s % task.panels) * panel_bytes;
-    }
+    _Alignas(64) float waiting[LEVELS * SUMS_FLOATS];
+    const size_t pair_bytes = 2 * TW_PANEL * call->kind->weight_bytes;
+    const size_t used_bytes = tw_packed_k(call->mm->k) / 2 * pair_bytes;
+    const size_t n_blocks   = unit->block_end - unit->block_begin;
+    struct matmul_task task = {.call = call, .waiting = waiting, .level_floats = SUMS_FLOATS};
+    matmul_task_panels(&task, unit->panel_begin, unit->panel_end - unit->panel_begin);
     const bool whole = next != 0 && task.streams * used_bytes <= (n_blocks > 1 ? SHARE_BYTES : NEXT_BYTES);
     for (size_t b = 0; b < n_blocks; b++) {
-        task.block = tw_row_block(mm->m, TILE_ROWS, unit->block_begin + b);
-        task.rows  = (const char *)mm->rows + 4 * task.block.begin * tw_packed_k(mm->k);
-        if (whole) {
-            task.share = n_blocks;
-            task.ahead = next + b * used_bytes / n_blocks;
+        matmul_task_block(&task, unit->block_begin + b);
+        for (size_t i = 0; i < call->n_pieces; i++) {
+            struct matmul_ahead ahead = {.first = NEAR_BYTES, .step = pair_bytes};
+            if (whole) {
+                const size_t done = call->pieces[i].begin / 2 * pair_bytes;
+                ahead.first       = next + b * used_bytes / n_blocks + done / n_blocks - done;
+                ahead.step        = (pair_bytes + n_blocks - 1) / n_blocks;
+            }
+            matmul_task_run(&task, i, &ahead);
         }
-        matmul_task_run(&task);
+    }
+}
+
+/* The same piece by piece: a piece of all rows stays in L2 while the panels of the unit pass by, and a piece
+ * of a group of panels while all rows do. Every block prefetches its share of the next group's piece. */
+static void matmul_unit_pieces(const struct matmul_call *call, const struct tw_unit *unit, float *scratch)
+{
+    const size_t width = call->width, panels = unit->panel_end - unit->panel_begin;
+    const size_t n_blocks = unit->block_end - unit->block_begin, groups = (panels + width - 1) / width;
+    const size_t pair_bytes  = 2 * TW_PANEL * call->kind->weight_bytes;
+    const size_t group_bytes = width * call->mm->panel_stride * call->kind->weight_bytes;
+    struct matmul_task task  = {.call = call, .level_floats = groups * n_blocks * SUMS_FLOATS};
+    for (size_t i = 0; i < call->n_pieces; i++) {
+        const size_t bytes = (call->pieces[i].end - call->pieces[i].begin + 1) / 2 * pair_bytes;
+        for (size_t g = 0; g < groups; g++) {
+            const size_t left = panels - g * width, last = g + 1 == groups;
+            const size_t next = !last ? group_bytes : i + 1 < call->n_pieces ? bytes - g * group_bytes : 0;
+            matmul_task_panels(&task, unit->panel_begin + g * width, left < width ? left : width);
+            for (size_t b = 0; b < n_blocks; b++) {
+                const struct matmul_ahead ahead = {.first = next + b * bytes / n_blocks,
+                                                   .step  = (pair_bytes + n_blocks - 1) / n_blocks};
+                matmul_task_block(&task, unit->block_begin + b);
+                task.waiting = scratch + (g * n_blocks + b) * SUMS_FLOATS;
+                matmul_task_run(&task, i, &ahead);
+            }
+        }
     }
 }
 
@@ -404,22 +433,71 @@ static size_t matmul_chunk(size_t blocks, size_t groups, size_t row_bytes, int n
     return (blocks + chunks - 1) / chunks;
 }
 
-static void matmul_v16(struct tw_matmul *mm, int n_threads, const struct matmul_kind *kind)
+/* Is the call taken piece by piece, and in which units? When its inputs are many, and its rows so many that
+ * they do not stay in L2. */
+static bool matmul_in_pieces(struct matmul_call *call, size_t row_bytes, int n_threads, size_t *chunk,
+                             size_t *group)
 {
-    const size_t blocks = tw_row_blocks(mm->m, TILE_ROWS);
-    const size_t panels = (mm->n + TW_PANEL - 1) / TW_PANEL;
-    const size_t group  = matmul_group(mm, kind, blocks, n_threads);
-    const size_t row    = tw_packed_k(mm->k) * (kind->words ? 2 : 4);
-    const size_t chunk  = matmul_chunk(blocks, (panels + group - 1) / group, row, n_threads);
+    const struct tw_matmul *mm = call->mm;
+    if (mm->scratch_bytes == 0 || mm->k <= LONG_INPUTS ||
+        call->blocks * TILE_ROWS * row_bytes <= ROWS_BYTES) {
+        return false;
+    }
+    const size_t least = mm->k / TW_MAX_LEAVES + 1;
+    matmul_plan(call, least > LONG_INPUTS ? least : LONG_INPUTS);
+    size_t deepest = 0, longest = 0;
+    for (size_t i = 0; i < call->n_pieces; i++) {
+        const struct matmul_piece *p = &call->pieces[i];
+        deepest                      = deepest < p->level + p->n_left ? p->level + p->n_left : deepest;
+        longest                      = longest < p->end - p->begin ? p->end - p->begin : longest;
+    }
+    const size_t group_bytes = (deepest + 1) * PIECE_GROUPS * SUMS_FLOATS * sizeof(float);
+    size_t most              = PIECE_BYTES / (TILE_ROWS * longest * (call->kind->words ? 2 : 4));
+    most = most < mm->scratch_bytes / group_bytes ? most : mm->scratch_bytes / group_bytes;
+    if (most < 2) {
+        call->n_pieces = 0;
+        return false;
+    }
+    *group        = PIECE_GROUPS * call->width;
+    size_t groups = (call->panels + *group - 1) / *group, chunks = (call->blocks + most - 1) / most;
+    while (chunks * groups < 32 * (size_t)n_threads && call->blocks / (chunks + 1) >= PIECE_BLOCKS) {
+        chunks++;
+    }
+    if (chunks * groups < 16 * (size_t)n_threads) {
+        *group = call->width;
+    }
+    *chunk = (call->blocks + chunks - 1) / chunks;
+    return true;
+}
 
-    struct matmul_call call = {.mm = mm, .kind = kind};
-    matmul_plan(&call);
-    struct tw_work work = tw_work_init(blocks, chunk, panels, group);
+static void matmul_v16(struct tw_matmul *mm, int thread, int n_threads, const struct matmul_kind *kind)
+{
+    struct matmul_call call; /* its pieces are written when they are counted */
+    call.mm       = mm;
+    call.kind     = kind;
+    call.n_pieces = 0;
+    call.blocks   = tw_row_blocks(mm->m, TILE_ROWS);
+    call.panels   = (mm->n + TW_PANEL - 1) / TW_PANEL;
+    call.width    = matmul_group(mm, kind, call.blocks, n_threads);
+
+    const size_t row = tw_packed_k(mm->k) * (kind->words ? 2 : 4);
+    size_t group     = call.width;
+    size_t chunk     = matmul_chunk(call.blocks, (call.panels + group - 1) / group, row, n_threads);
+    const bool cut   = matmul_in_pieces(&call, row, n_threads, &chunk, &group);
+    if (!cut) {
+        matmul_plan(&call, 0);
+    }
+    float *scratch = cut ? (float *)(void *)((char *)mm->scratch + (size_t)thread * mm->scratch_bytes) : NULL;
+    struct tw_work work = tw_work_init(call.blocks, chunk, call.panels, group);
     for (size_t begin, end; tw_work_claim(&work, &mm->next, n_threads, &begin, &end);) {
         for (size_t u = begin; u < end; u++) {
-            struct tw_unit unit = tw_work_unit(&work, u);
-            bool more           = u + 1 < end && (u + 1) % work.groups != 0;
-            matmul_unit(&call, &unit, more ? group * mm->panel_stride * kind->weight_bytes : 0);
+            const struct tw_unit unit = tw_work_unit(&work, u);
+            const bool more           = u + 1 < end && (u + 1) % work.groups != 0;
+            if (cut) {
+                matmul_unit_pieces(&call, &unit, scratch);
+            } else {
+                matmul_unit(&call, &unit, more ? group * mm->panel_stride * kind->weight_bytes : 0);
+            }
         }
     }
 }

@@ -122,20 +122,23 @@ struct softmax_lanes {
     v8d e, ed, edd;
 };
 
+static inline void softmax_add(struct softmax_lanes *s, v8d e, v8d d)
+{
+    v8d ed = v8d_mul(e, d);
+    s->e   = v8d_add(s->e, e);
+    s->ed  = v8d_add(s->ed, ed);
+    s->edd = v8d_add(s->edd, v8d_mul(ed, d));
+}
+
 /* Sixteen elements, of which n count: two steps of the eight lanes. */
 static inline void softmax_step(struct softmax_lanes *s, v16 x, v16 max, size_t n)
 {
-    float d[16], e[16];
-    v16 dv = v16_sub(x, max);
-    v16 ev = v16_fill_from(v16_exp(dv), n, 0.0f);
-    v16_store(e, ev);
-    /* where e is 0, d may be -inf: such a term is 0, too */
-    v16_store(d, v16_if_above(ev, v16_zero(), dv, v16_zero()));
-    for (size_t i = 0; i < 16 && i < n; i += 8) {
-        v8d e8 = v8d_from_f32(e + i), d8 = v8d_from_f32(d + i), ed = v8d_mul(e8, d8);
-        s->e   = v8d_add(s->e, e8);
-        s->ed  = v8d_add(s->ed, ed);
-        s->edd = v8d_add(s->edd, v8d_mul(ed, d8));
+    v16 d = v16_sub(x, max), e = v16_exp(d);
+    e = n == 16 ? e : v16_fill_from(e, n, 0.0f);
+    d = v16_if_above(e, v16_zero(), d, v16_zero()); /* where e is 0, d may be -inf: such a term is 0, too */
+    softmax_add(s, v8d_low(e), v8d_low(d));
+    if (n > 8) {
+        softmax_add(s, v8d_high(e), v8d_high(d));
     }
 }
 
@@ -146,9 +149,12 @@ static void softmax_sums_v16(const float *x, size_t n, float max, double out[3])
     for (size_t begin = 0; begin < n; begin += TW_SUM_BLOCK) {
         struct softmax_lanes s = {v8d_zero(), v8d_zero(), v8d_zero()};
         const size_t end       = n - begin > TW_SUM_BLOCK ? begin + TW_SUM_BLOCK : n;
-        for (size_t i = begin; i < end; i += 16) {
-            const size_t left = end - i < 16 ? end - i : 16;
-            softmax_step(&s, left == 16 ? v16_load(x + i) : v16_load_n(x + i, left), every, left);
+        size_t i               = begin;
+        for (; i + 16 <= end; i += 16) {
+            softmax_step(&s, v16_load(x + i), every, 16);
+        }
+        if (i < end) {
+            softmax_step(&s, v16_load_n(x + i, end - i), every, end - i);
         }
         out[0] += v8d_sum(s.e);
         out[1] += v8d_sum(s.ed);
@@ -179,17 +185,42 @@ static void swiglu_v16(float *y, const float *gate, const float *up, size_t n)
     }
 }
 
+/* A position's keys go to as many cache lines as it has pairs of inputs; what is saved is the rounding one by
+ * one. */
+static void kv_store_bf16_v16(void *k_block, void *v_block, size_t slot, const float *k, const float *v,
+                              size_t head_dim)
+{
+    uint16_t rounded[TW_MAX_HEAD_DIM];
+    uint32_t *keys   = (uint32_t *)k_block + slot;
+    uint32_t *values = (uint32_t *)v_block + slot / 2 * head_dim;
+    narrow_v16(rounded, k, head_dim);
+    for (size_t pair = 0; pair < head_dim / 2; pair++) {
+        memcpy(keys + pair * TW_KV_BLOCK, rounded + 2 * pair, sizeof *keys);
+    }
+    narrow_v16(rounded, v, head_dim);
+    if (slot % 2 == 0) {
+        for (size_t d = 0; d < head_dim; d++) {
+            values[d] = rounded[d];
+        }
+    } else {
+        for (size_t d = 0; d < head_dim; d++) {
+            values[d] = (values[d] & 0xFFFF) | (uint32_t)rounded[d] << 16;
+        }
+    }
+}
+
 static void rows_v16(struct tw_kernels *k)
 {
-    k->rmsnorm      = rmsnorm_v16;
-    k->rope         = rope_v16;
-    k->add          = add_v16;
-    k->widen        = widen_v16;
-    k->narrow       = narrow_v16;
-    k->argmax       = argmax_v16;
-    k->softmax_sums = softmax_sums_v16;
-    k->exp          = exp_v16;
-    k->swiglu       = swiglu_v16;
+    k->kv_store_bf16 = kv_store_bf16_v16;
+    k->rmsnorm       = rmsnorm_v16;
+    k->rope          = rope_v16;
+    k->add           = add_v16;
+    k->widen         = widen_v16;
+    k->narrow        = narrow_v16;
+    k->argmax        = argmax_v16;
+    k->softmax_sums  = softmax_sums_v16;
+    k->exp           = exp_v16;
+    k->swiglu        = swiglu_v16;
 }
 
 #endif /* TW_KERNELS_ROWS_V16_H */

@@ -31,10 +31,11 @@ struct tile {
     const char *w[TILE_PANELS]; /* panels, first pair */
     size_t w_pair;              /* bytes from a pair to the next inside a panel */
     size_t pairs;               /* length in pairs */
-    size_t chunk;               /* pairs of a chain, after which a new one begins; 0: all are one chain */
+    size_t chain;               /* pairs of a chain, after which a new one begins; 0: all are one chain */
     size_t ahead, ahead_step;   /* prefetch w[p] + ahead, ahead += ahead_step with every pair */
     float *sums;                /* result: [rows][ld], 16 * panels of each row are written */
     size_t ld;
+    const float *resume; /* go on from these sums, [rows][left_ld], of whole chains; NULL: begin with +0 */
     /* What the sum goes through before it is stored, in this order. All zero: nothing. */
     size_t n_left;                 /* s = left[i] + s, left[i]: [rows][left_ld] */
     const float *left[TILE_LEFTS]; /* finished subtrees to the left */
@@ -159,27 +160,55 @@ static inline __attribute__((always_inline)) void tile_finish(const struct tile 
     }
 }
 
+/* Sums before the first pair: +0, or those of the pairs before, which wait in `total` where chains are added
+ * up. Returns whether `total` holds anything. */
+static inline __attribute__((always_inline)) bool tile_start(const struct tile *t, v16 (*acc)[TILE_PANELS],
+                                                             float *total, const bool chains, const int rows,
+                                                             const int panels, const enum tile_kind kind)
+{
+    V16_UNROLL
+    for (int r = 0; r < rows; r++) {
+        V16_UNROLL
+        for (int p = 0; p < panels; p++) {
+            acc[r][p] = v16_zero();
+        }
+    }
+    if (t->resume == NULL) {
+        return false;
+    }
+    V16_UNROLL
+    for (int r = 0; r < rows; r++) {
+        V16_UNROLL
+        for (int p = 0; p < panels; p++) {
+            v16 s = v16_load(t->resume + (size_t)r * t->left_ld + (size_t)p * 16);
+            if (chains) {
+                s = kind == TILE_F32 ? v16_pair_f32_disorder(s) : s;
+                v16_store(total + 16 * (size_t)(r * panels + p), s);
+            } else {
+                acc[r][p] = s;
+            }
+        }
+    }
+    return chains;
+}
+
 static inline __attribute__((always_inline)) void tile_sum(const struct tile *t, const int rows,
                                                            const int panels, const enum tile_kind kind,
                                                            const enum tile_layout layout)
 {
-    const bool chunks   = kind != TILE_DOT && layout == TILE_BLOCK;
+    const bool chains   = kind != TILE_DOT && layout == TILE_BLOCK && t->chain != 0;
     const size_t a_pair = (layout == TILE_BLOCK ? 4 * (size_t)rows : 4) * (kind == TILE_DOT ? 1 : 2);
     const char *a       = t->a, *w[TILE_PANELS];
-    size_t ahead        = t->ahead;
     v16 acc[TILE_ROWS][TILE_PANELS];
     _Alignas(64) float total[TILE_VECTORS * 16];
+    bool banked = tile_start(t, acc, total, chains, rows, panels, kind);
     V16_UNROLL
     for (int p = 0; p < panels; p++) {
         w[p] = t->w[p];
-        V16_UNROLL
-        for (int r = 0; r < rows; r++) {
-            acc[r][p] = v16_zero();
-        }
     }
-    const size_t w_pair = t->w_pair, step = t->ahead_step;
-    const size_t end = t->pairs * w_pair, chunk = t->chunk * w_pair;
-    size_t banked = 0, at = 0, stop = chunks && chunk != 0 && chunk < end ? chunk : end;
+    const size_t w_pair = t->w_pair, step = t->ahead_step, end = t->pairs * w_pair;
+    const size_t chain = t->chain * w_pair;
+    size_t at = 0, stop = chains && chain < end ? chain : end, ahead = t->ahead;
     for (;;) {
         V16_TWICE
         for (; at != stop; at += w_pair) {
@@ -194,13 +223,14 @@ static inline __attribute__((always_inline)) void tile_sum(const struct tile *t,
             a += a_pair;
             ahead += step;
         }
-        if (!chunks || stop == end) {
+        if (stop == end) {
             break;
         }
-        tile_bank(acc, total, banked++ == 0, rows, panels);
-        stop = end - stop > chunk ? stop + chunk : end;
+        tile_bank(acc, total, !banked, rows, panels);
+        banked = true;
+        stop   = end - stop > chain ? stop + chain : end;
     }
-    if (banked > 0) {
+    if (banked) {
         tile_add(acc, total, 16 * (size_t)panels, rows, panels);
     }
     if (kind == TILE_F32) {

@@ -282,6 +282,12 @@ static inline v16 v16_pair_f32_order(v16 x)
     return (v16){v8_pair_order(x.lo), v8_pair_order(x.hi)};
 }
 
+/* What v16_pair_f32_order undoes: the order is its own inverse */
+static inline v16 v16_pair_f32_disorder(v16 x)
+{
+    return v16_pair_f32_order(x);
+}
+
 /* ---- eight f64 lanes ---- */
 
 typedef struct {
@@ -296,6 +302,22 @@ static inline v8d v8d_zero(void)
 static inline v8d v8d_from_f32(const float *p)
 {
     return (v8d){_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p + 4))};
+}
+
+static inline v8d v8d_widen(__m256 x)
+{
+    return (v8d){_mm256_cvtps_pd(_mm256_castps256_ps128(x)), _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))};
+}
+
+/* Lanes 0 to 7, and 8 to 15, widened */
+static inline v8d v8d_low(v16 x)
+{
+    return v8d_widen(x.lo);
+}
+
+static inline v8d v8d_high(v16 x)
+{
+    return v8d_widen(x.hi);
 }
 
 static inline v8d v8d_add(v8d a, v8d b)

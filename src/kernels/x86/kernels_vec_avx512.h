@@ -240,6 +240,13 @@ static inline v16 v16_pair_f32_order(v16 x)
     return _mm512_permutexvar_ps(from, x);
 }
 
+/* What v16_pair_f32_order undoes */
+static inline v16 v16_pair_f32_disorder(v16 x)
+{
+    const __m512i from = _mm512_setr_epi32(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+    return _mm512_permutexvar_ps(from, x);
+}
+
 /* ---- eight f64 lanes ---- */
 
 typedef __m512d v8d;
@@ -252,6 +259,17 @@ static inline v8d v8d_zero(void)
 static inline v8d v8d_from_f32(const float *p)
 {
     return _mm512_cvtps_pd(_mm256_loadu_ps(p));
+}
+
+/* Lanes 0 to 7, and 8 to 15, widened */
+static inline v8d v8d_low(v16 x)
+{
+    return _mm512_cvtps_pd(_mm512_castps512_ps256(x));
+}
+
+static inline v8d v8d_high(v16 x)
+{
+    return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1));
 }
 
 static inline v8d v8d_add(v8d a, v8d b)
