@@ -14,7 +14,7 @@
 
 #include "base/error.h"
 
-enum { TW_KV_NO_PAGE = UINT32_MAX };
+#define TW_KV_NO_PAGE UINT32_MAX
 
 struct tw_kv_page_state {
     uint32_t references;

@@ -12,7 +12,14 @@
 #include "comm/hybrid/comm_hybrid.h"
 #include "comm/message/comm_message.h"
 
-enum { RANKS = 5, LATE = 3, DEADLINE_MS = 800 };
+/* A sixteenth of the deadline is what tells the ranks beside the silent one from those behind: more than a busy
+ * machine lets a thread wait. */
+#ifdef __SANITIZE_THREAD__
+enum { DEADLINE_MS = 4000 };
+#else
+enum { DEADLINE_MS = 1600 };
+#endif
+enum { RANKS = 5, LATE = 3 };
 
 static void sleep_ms(long ms)
 {
@@ -74,7 +81,7 @@ static void who_does_not_come_is_named(void **state)
             }
             assert_int_equal(ranks[i].status, TRAWL_ERR_COMM);
             assert_int_equal(ranks[i].again, TRAWL_ERR_COMM);
-            assert_in_range(ranks[i].ns, 0, 8000000000u);
+            assert_in_range(ranks[i].ns, 0, 10000000000u);
             if (strstr(ranks[i].err.message, words) == NULL || ranks[i].err.rank != LATE) {
                 fail_msg("%s: rank %d says \"%s\", expected \"%s\"", names[call], i, ranks[i].err.message,
                          words);

@@ -204,6 +204,12 @@ static void begin(struct tw_kv_prefix *c, struct model *m, struct tw_philox_stre
     struct trawl_error err;
     draw_tokens(s, u);
     size_t most = pick(s, 0, (uint32_t)u->n), first = pick(s, 0, 1) ? 0 : most / 2, run = 0;
+    size_t held = 0;
+    while (held < most && model_find(m, u->space, u->tokens, held) != NULL &&
+           m->holders[model_find(m, u->space, u->tokens, held)->page] > 0) {
+        held++;
+    }
+    assert_int_equal(tw_kv_prefix_held(c, u->space, u->tokens, most), held);
     run = tw_kv_prefix_find(c, u->space, u->tokens, u->pages, 0, first);
     if (run == first) { /* in two calls as in one */
         run = tw_kv_prefix_find(c, u->space, u->tokens, u->pages, first, most);

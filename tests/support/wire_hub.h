@@ -17,7 +17,7 @@
 #include "base/philox.h"
 #include "comm/message/comm_wire.h"
 
-enum { HUB_RANKS_MAX = 16, HUB_GONE = 7, HUB_TOO_LONG = 8 };
+enum { HUB_RANKS_MAX = 16, HUB_GONE = 7, HUB_TOO_LONG = 8, HUB_ENDED = 9 };
 
 struct hub;
 
@@ -75,7 +75,7 @@ struct hub {
     int cut_from;       /* messages of this rank lose their end; -1: none */
     size_t cut_bytes;   /* what is left of them */
     int cut_tag;        /* only these; TW_WIRE_ANY: all */
-    _Atomic int aborts; /* ends of the run by force */
+    _Atomic int aborts; /* ends of the run by force: from the first on nothing works any more */
 };
 
 static _Thread_local struct hub_rank *hub_joining;
@@ -216,8 +216,8 @@ static inline int hub_op_send(const struct tw_wire_group *group, const void *dat
     const struct hub_group *g = hub_group_of(group);
     struct hub *hub           = g->me->hub;
     int peer                  = g->first + g->step * to;
-    if (peer == hub->gone) {
-        return HUB_GONE;
+    if (peer == hub->gone || hub->aborts > 0) {
+        return hub->aborts > 0 ? HUB_ENDED : HUB_GONE;
     }
     struct hub_message *m = calloc(1, sizeof *m);
     (void)pthread_mutex_lock(&hub->lock);
@@ -278,12 +278,12 @@ static inline int hub_op_test(struct tw_wire_request *request, bool *done, struc
     struct hub *hub       = r->owner->hub;
     (void)pthread_mutex_lock(&hub->lock);
     hub_progress(hub);
-    int code = r->code;
+    int code = r->done ? r->code : hub->aborts > 0 ? HUB_ENDED : 0;
     *done    = code == 0 && (r->sent == NULL ? r->done : r->sent->copy != NULL || r->sent->taken);
     if (*done) {
         *event = r->event;
     }
-    if (*done || code != 0) {
+    if (*done || r->done) { /* else it can still be cancelled */
         *hub_request_of(request) = NULL;
     }
     (void)pthread_mutex_unlock(&hub->lock);
@@ -321,7 +321,10 @@ static inline void hub_op_abort(const struct tw_wire_group *world)
 
 static inline void hub_op_text(int code, char *out, size_t n)
 {
-    (void)snprintf(out, n, "%s", code == HUB_GONE ? "it is gone" : "a message is too long");
+    (void)snprintf(out, n, "%s",
+                   code == HUB_GONE       ? "it is gone"
+                   : code == HUB_TOO_LONG ? "a message is too long"
+                                          : "the run was ended by force");
 }
 
 static inline void hub_op_version(char *out, size_t n)

@@ -77,6 +77,7 @@ void tw_wire_close(struct tw_wire *w, int grace_ms)
         struct timespec grace = {.tv_sec = grace_ms / 1000, .tv_nsec = grace_ms % 1000 * 1000000L};
         (void)nanosleep(&grace, NULL);
         w->ops->abort(&w->world);
+        w->ops->cancel(&w->listening); /* where that did not end this process: the notice's place goes away */
     }
     (void)pthread_mutex_destroy(&w->lock);
     tw_free(w->telling);

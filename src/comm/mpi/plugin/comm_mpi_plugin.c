@@ -144,6 +144,14 @@ static void mpi_version(char *out, size_t n)
     int length                                = 0;
     (void)MPI_Get_library_version(text, &length);
     text[strcspn(text, ",\n")] = '\0';
+    length                     = 0; /* of what is kept: one blank for any white space */
+    for (const char *from = text; *from != '\0'; from++) {
+        bool blank = *from == ' ' || *from == '\t';
+        if (!blank || (length > 0 && text[length - 1] != ' ')) {
+            text[length++] = blank ? ' ' : *from;
+        }
+    }
+    text[length] = '\0';
     (void)snprintf(out, n, "%s", text);
 }
 
