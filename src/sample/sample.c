@@ -94,7 +94,7 @@ static void set_entropy(const struct row_sums *r, struct tw_sampled *out)
 static void set_top(struct tw_sampler *s, const struct row_sums *raw, const struct tw_sample_input *in)
 {
     size_t k = in->params->top_logprobs;
-    if (k == 0) {
+    if (k == 0 || in->top == NULL) {
         return;
     }
     tw_select_blocks(s, in->logits);
@@ -107,46 +107,108 @@ static void set_top(struct tw_sampler *s, const struct row_sums *raw, const stru
     }
 }
 
-static int32_t draw(struct tw_sampler *s, const struct tw_sample_input *in, const float *x, float max,
-                    const struct row_sums *raw, const struct tw_sampled *measured)
+/* A row after its processors. */
+struct processed {
+    const float *x;
+    float max;
+    int32_t best; /* token of the highest */
+};
+
+static int32_t draw(struct tw_sampler *s, const struct tw_sample_input *in, const struct tw_sample_params *p,
+                    struct tw_draw_manner manner, const struct processed *row, const struct row_sums *raw,
+                    const struct tw_sampled *measured)
 {
-    double t                 = in->params->temperature;
-    bool plain               = x == in->logits && !(t < 1) && !(t > 1);
-    struct tw_scaled_row row = {
-        .x         = x,
-        .max       = max,
+    double t               = p->temperature;
+    bool plain             = row->x == in->logits && !(t < 1) && !(t > 1);
+    struct tw_scaled_row r = {
+        .x         = row->x,
+        .max       = row->max,
         .scale     = (float)fmin(fmax(1 / t, (double)FLT_MIN), (double)FLT_MAX),
         .sums      = {plain ? raw->sums[0] : (double)NAN, raw->sums[1], raw->sums[2]},
         .entropy   = (double)measured->entropy,
         .deviation = sqrt((double)measured->varentropy),
     };
-    return tw_draw_token(s, in->params, &row, (struct tw_draw_manner){0}, in->position);
+    return tw_draw_token(s, p, &r, manner, in->position);
+}
+
+/* Where the policy would insert its token: not where a mask says what may come, and not a token that is forbidden
+ * or would end the answer. */
+static bool may_insert(const struct tw_sample_input *in, const float *x)
+{
+    const struct tw_policy_track none = {0};
+    const struct tw_policy *policy    = &in->params->policy;
+    if (in->allowed != NULL ||
+        !tw_policy_may_insert(policy, in->track == NULL ? &none : in->track, in->n_history - in->n_prompt)) {
+        return false;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t j = 0; j < in->end_tokens[i].n; j++) {
+            if (in->end_tokens[i].ids[j] == policy->insert_token) {
+                return false;
+            }
+        }
+    }
+    return x[policy->insert_token] > -INFINITY;
+}
+
+static int32_t choose_by_policy(struct tw_sampler *s, const struct tw_sample_input *in,
+                                const struct processed *row, const struct row_sums *raw,
+                                struct tw_sampled *out)
+{
+    struct tw_sample_params p      = *in->params;
+    struct tw_draw_manner manner   = {0};
+    const struct tw_policy *policy = &in->params->policy;
+    switch (out->state) {
+    case TW_ENTROPY_LELV: return row->best;
+    case TW_ENTROPY_HELV:
+        out->inserted = may_insert(in, row->x);
+        if (out->inserted) {
+            return policy->insert_token;
+        }
+        break;
+    case TW_ENTROPY_HEHV:
+        p.min_p      = fmax(p.min_p, policy->hehv_min_p);
+        manner.again = true;
+        break;
+    case TW_ENTROPY_LEHV:
+        p.temperature =
+            fmax(p.temperature, fmin(p.temperature * policy->lehv_temperature, policy->max_temperature));
+        p.top_k = (int64_t)fmin((double)p.top_k * policy->lehv_top_k, (double)s->n_vocab);
+        break;
+    case TW_ENTROPY_MID: manner.best_of = policy->best_of; break;
+    case TW_ENTROPY_STATES: break;
+    }
+    return draw(s, in, &p, manner, row, raw, out);
 }
 
 struct tw_sampled tw_sample_choose(struct tw_sampler *s, const struct tw_sample_input *in)
 {
-    struct row_sums raw   = sum_row(s->kernels, in->logits, s->n_vocab);
-    struct tw_sampled out = {.token = (int32_t)raw.argmax};
-    const float *x        = in->logits;
-    float max             = raw.max;
+    struct row_sums raw            = sum_row(s->kernels, in->logits, s->n_vocab);
+    struct tw_sampled out          = {0};
+    struct processed row           = {.x = in->logits, .max = raw.max, .best = (int32_t)raw.argmax};
+    const struct tw_policy *policy = &in->params->policy;
     set_entropy(&raw, &out);
     set_top(s, &raw, in);
+    if (policy->on) {
+        out.state = tw_policy_state(policy, (double)out.entropy, (double)out.varentropy);
+    }
     if (tw_sample_calls_for_processing(in)) {
         size_t index;
         memcpy(s->row, in->logits, s->n_vocab * sizeof *s->row);
         tw_sample_process(s, in, s->row);
-        s->kernels->argmax(s->row, s->n_vocab, &max, &index);
-        x         = s->row;
-        out.token = (int32_t)index;
-        if (!(max > -INFINITY) && (raw.max > -INFINITY || in->allowed != NULL)) {
+        s->kernels->argmax(s->row, s->n_vocab, &row.max, &index);
+        row.x    = s->row;
+        row.best = (int32_t)index;
+        if (!(row.max > -INFINITY) && (raw.max > -INFINITY || in->allowed != NULL)) {
             out.token = TW_SAMPLE_NONE;
             return out;
         }
     }
     /* A row without a finite highest logit has no distribution to draw from: its argmax stands. */
-    if (in->params->temperature > 0 && isfinite(max)) {
-        out.token = draw(s, in, x, max, &raw, &out);
-    }
+    bool drawn  = in->params->temperature > 0 && isfinite(row.max);
+    out.token   = !drawn       ? row.best
+                  : policy->on ? choose_by_policy(s, in, &row, &raw, &out)
+                               : draw(s, in, in->params, (struct tw_draw_manner){0}, &row, &raw, &out);
     out.logprob = logprob_of(&raw, in->logits[out.token]);
     return out;
 }

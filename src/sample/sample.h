@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "kernels/kernels.h"
+#include "sample/sample_policy.h"
 
 enum {
     TW_SAMPLE_NONE             = -1,
@@ -44,6 +45,7 @@ struct tw_sample_params {
     const int32_t *suppress_tokens; /* [n_suppress_tokens] never chosen; borrowed */
     size_t n_suppress_tokens;
     size_t top_logprobs; /* most probable tokens to report with each choice: 0 .. 1024 */
+    struct tw_policy policy;
 };
 
 void tw_sample_params_init(struct tw_sample_params *p); /* greedy */
@@ -73,13 +75,17 @@ struct tw_sample_input {
     size_t position;            /* of the token to be chosen in its sequence: its random numbers */
     struct tw_sample_ids end_tokens[2]; /* what min_tokens forbids */
     const uint32_t *allowed; /* [ceil(n_vocab / 32)] bit id % 32 of word id / 32: may be chosen; NULL: all */
-    struct tw_top_logprob *top; /* out: [params->top_logprobs], most probable first, ties by lower id */
+    const struct tw_policy_track *track; /* of the answer so far; NULL: as if it had none yet */
+    struct tw_top_logprob
+        *top; /* out: [params->top_logprobs], most probable first, ties by lower id; NULL: not wanted */
 };
 
 struct tw_sampled {
-    int32_t token;             /* TW_SAMPLE_NONE: nothing is left to choose from, tw_sample_explain */
-    float logprob;             /* of the token under softmax(logits), before any processor */
-    float entropy, varentropy; /* of softmax(logits), in nats and nats^2 */
+    int32_t token;               /* TW_SAMPLE_NONE: nothing is left to choose from, tw_sample_explain */
+    float logprob;               /* of the token under softmax(logits), before any processor */
+    float entropy, varentropy;   /* of softmax(logits), in nats and nats^2 */
+    enum tw_entropy_state state; /* by the policy, if it is on */
+    bool inserted;               /* by the policy, not drawn */
 };
 
 /* Working memory for rows of n_vocab logits; one per thread. */

@@ -54,23 +54,27 @@ static struct totals total_of_row(struct tw_sampler *s, const struct tw_sample_p
     return t;
 }
 
-/* Standard deviation of the logits that are finite. */
-static double deviation_of_row(const float *x, size_t n)
+/* Standard deviation of the logits that are finite, of which there is one at least: sums by 8 lanes, of distances to
+ * the highest, so that squares do not drown it. */
+static double deviation_of_row(const struct tw_scaled_row *r, size_t n)
 {
-    double mean = 0, variance = 0, count = 0;
+    enum { LANES = 8 };
+    double sum[LANES] = {0}, squares[LANES] = {0}, count[LANES] = {0};
     for (size_t i = 0; i < n; i++) {
-        if (isfinite(x[i])) {
-            mean += (double)x[i];
-            count++;
-        }
+        double d    = (double)r->x[i] - (double)r->max;
+        bool finite = fabsf(r->x[i]) <= FLT_MAX;
+        size_t lane = i % LANES;
+        sum[lane] += finite ? d : 0;
+        squares[lane] += finite ? d * d : 0;
+        count[lane] += finite ? 1 : 0;
     }
-    mean /= count; /* the highest is finite */
-    for (size_t i = 0; i < n; i++) {
-        if (isfinite(x[i])) {
-            variance += ((double)x[i] - mean) * ((double)x[i] - mean);
-        }
+    for (size_t i = 1; i < LANES; i++) {
+        sum[0] += sum[i];
+        squares[0] += squares[i];
+        count[0] += count[i];
     }
-    return sqrt(variance / count);
+    double mean = sum[0] / count[0];
+    return sqrt(fmax(squares[0] / count[0] - mean * mean, 0));
 }
 
 static void weigh(struct tw_sampler *s, const struct tw_scaled_row *r, size_t n)
@@ -187,7 +191,7 @@ size_t tw_filter_keep(struct tw_sampler *s, const struct tw_sample_params *p, co
     if (cuts_first(p)) {
         float threshold = p->top_k > 0 ? tw_select_threshold(s, (size_t)p->top_k) : -FLT_MAX;
         if (p->top_n_sigma > 0) {
-            double depth = p->top_n_sigma * deviation_of_row(r->x, s->n_vocab);
+            double depth = p->top_n_sigma * deviation_of_row(r, s->n_vocab);
             threshold    = fmaxf(threshold, below_max(r, depth));
         }
         return keep_above(s, p, r, t, threshold, HUGE_VAL);

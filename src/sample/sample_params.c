@@ -6,6 +6,7 @@
 void tw_sample_params_init(struct tw_sample_params *p)
 {
     *p = (struct tw_sample_params){.top_p = 1, .typical_p = 1, .xtc_threshold = 0.1, .repetition_penalty = 1};
+    tw_policy_init(&p->policy);
 }
 
 /* NaN is in no range. */
@@ -61,6 +62,9 @@ trawl_status tw_sample_params_check(const struct tw_sample_params *p, struct tra
         return tw_fail(err, TRAWL_ERR_INVALID, "top_logprobs is %zu, expected 0 to %d", p->top_logprobs,
                        TW_SAMPLE_MAX_TOP_LOGPROBS);
     }
+    if (p->policy.on) {
+        TW_TRY(tw_policy_check(&p->policy, err));
+    }
     for (size_t i = 0; i < p->n_bias; i++) {
         if (!(p->bias[i] >= -100 && p->bias[i] <= 100)) {
             return tw_fail(err, TRAWL_ERR_INVALID, "logit_bias of token %d is %g, expected -100 to 100",
@@ -108,6 +112,9 @@ trawl_status tw_sample_params_check_ids(const struct tw_sample_params *p, size_t
     }
     for (size_t i = 0; i < p->n_suppress_tokens; i++) {
         TW_TRY(check_id("suppress_tokens", p->suppress_tokens[i], n_vocab, err));
+    }
+    if (p->policy.on && p->policy.insert_token >= 0) {
+        TW_TRY(check_id("entropy policy", p->policy.insert_token, n_vocab, err));
     }
     for (size_t i = 0; i < p->n_bias; i++) {
         TW_TRY(check_id("logit_bias", p->bias_tokens[i], n_vocab, err));

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/size.h"
 #include "sample/sample.h"
 
 static bool differs(double x, double neutral)
@@ -87,12 +88,17 @@ static void no_repeat_ngram(const struct tw_sampler *s, const struct tw_sample_i
     }
 }
 
+/* A word of the mask at a time: most words allow all of their tokens, or none. */
 static void apply_mask(const struct tw_sampler *s, const uint32_t *allowed, float *row)
 {
     for (size_t i = 0; i < s->n_vocab; i += 32) {
         uint32_t word = allowed[i / 32];
-        for (size_t j = i; word != UINT32_MAX && j < i + 32 && j < s->n_vocab; j++) {
-            row[j] = (word >> (j - i) & 1U) != 0 ? row[j] : -INFINITY;
+        size_t n      = tw_min_size(s->n_vocab - i, 32);
+        for (size_t j = 0; word == 0 && j < n; j++) {
+            row[i + j] = -INFINITY;
+        }
+        for (size_t j = 0; word != 0 && word != UINT32_MAX && j < n; j++) {
+            row[i + j] = (word >> j & 1U) != 0 ? row[i + j] : -INFINITY;
         }
     }
 }
