@@ -207,12 +207,14 @@ static trawl_status read_tokens(struct tw_constraint *c, uint32_t *place, const 
         size_t size;
         const uint8_t *text = tw_vocabulary_text(c->vocabulary, tokens[i], &size);
         for (size_t k = 0; k < size; k++) {
-            trawl_status status = tw_dfa_step(&c->dfa, *place, text[k], place, err);
+            uint32_t to         = TW_DFA_DEAD;
+            trawl_status status = tw_dfa_step(&c->dfa, *place, text[k], &to, err);
             if (status == TRAWL_ERR_LIMIT) {
                 TW_TRY(forget(c, place, err));
-                status = tw_dfa_step(&c->dfa, *place, text[k], place, err);
+                status = tw_dfa_step(&c->dfa, *place, text[k], &to, err);
             }
             TW_TRY(status);
+            *place = to;
         }
         if (size == 0 || *place == TW_DFA_DEAD) {
             return tw_fail(err, TRAWL_ERR_INVALID,

@@ -11,12 +11,14 @@
  * A token is allowed if and only if
  *   - it is an end token and the text so far satisfies the constraint, or
  *   - it is no end token, stands for text, and the text with it can still be completed,
- * and, of the latter, only if the rest can be completed within the tokens that are left. What is left to write is
- * counted in bytes, of which a token writes at least one, so the answer of a request is complete whenever its
- * shortest one has fewer bytes than max_tokens; where it has more, the way is the shortest one all the same.
+ * and, of the latter, only if the rest can be completed within the tokens that are left. What is left to
+ * write is counted in bytes, of which a token writes at least one, so the answer of a request is complete
+ * whenever its shortest one has fewer bytes than max_tokens; where it has more, the way is the shortest
+ * one all the same.
  *
- * Which tokens are allowed follows from the constraint, the vocabulary, the answer so far and the rules, from
- * nothing else: not from other answers that use the same constraint, nor from what was forgotten meanwhile.
+ * Which tokens are allowed follows from the constraint, the vocabulary, the answer so far and the rules,
+ * from nothing else: not from other answers that use the same constraint, nor from what was forgotten
+ * meanwhile.
  *
  * Threads: a constraint is used by one thread at a time; a vocabulary by any number. */
 #ifndef TW_CONSTRAIN_H
@@ -41,16 +43,17 @@ enum { TW_CONSTRAINT_MEMORY = 64 << 20 };
 
 struct tw_constraint;
 
-/* `memory`: most bytes of states and masks, 0: TW_CONSTRAINT_MEMORY. What is over is forgotten and made again.
- * `vocabulary` is borrowed for the constraint's life.
- * errors: FORMAT, UNSUPPORTED, LIMIT say where and why: "regex, offset 3: ...", "JSON schema, /items: ...". */
+/* `memory`: most bytes of states and masks, 0: TW_CONSTRAINT_MEMORY. What is over is forgotten and made
+ * again. `vocabulary` is borrowed for the constraint's life.
+ * errors: FORMAT, UNSUPPORTED, LIMIT say where and why: "regex, offset 3: ...", "JSON schema, /items:
+ * ...". */
 trawl_status tw_constraint_new(enum tw_constraint_kind kind, const char *text, size_t n,
                                const struct tw_vocabulary *vocabulary, size_t memory,
                                struct tw_constraint **out, struct trawl_error *err);
 void tw_constraint_free(struct tw_constraint *c); /* NULL is fine */
 
-/* Where an answer stands; all zeros at its beginning. A value: a fork of the answer copies it. Cutting an answer
- * back needs the state as it was, or a new one, which reads the answer again. */
+/* Where an answer stands; all zeros at its beginning. A value: a fork of the answer copies it. Cutting an
+ * answer back needs the state as it was, or a new one, which reads the answer again. */
 struct tw_constraint_state {
     uint32_t place, epoch; /* the automaton's state, if epoch is the constraint's */
     size_t n_tokens;       /* of the answer, that it has read */
@@ -74,8 +77,9 @@ static inline size_t tw_constraint_words(const struct tw_vocabulary *v)
     return (v->n_vocab + 31) / 32;
 }
 
-/* Bring `state` to the answer tokens[0 .. n), and set in bits [words] the tokens allowed after it. With none allowed
- * and `complete` the answer is at its end; with none and not complete the vocabulary cannot write what has to follow.
+/* Bring `state` to the answer tokens[0 .. n), and set in bits [words] the tokens allowed after it. With
+ * none allowed and `complete` the answer is at its end; with none and not complete the vocabulary cannot
+ * write what has to follow.
  * errors: INVALID: the answer does not keep to the constraint; LIMIT: the automaton does not fit into the
  *         constraint's memory; NOMEM. */
 trawl_status tw_constraint_allow(struct tw_constraint *c, struct tw_constraint_state *state,

@@ -9,10 +9,18 @@
 
 enum { SLOTS_FIRST = 256 };
 
-/* Bytes fall into a class of their own wherever a node's range begins or has ended. */
+/* Neighbours fall into different classes where a node reads one of them and not the other. */
 static void find_classes(struct tw_dfa *d)
 {
     bool begins[257] = {false};
+    for (size_t i = 1; i < d->nfa->n_sets; i++) {
+        const uint64_t *bits = d->nfa->sets[i].bits;
+        for (size_t k = 1; k < 256; k++) {
+            size_t before = k - 1;
+            begins[k] =
+                begins[k] || (bits[k / 64] >> (k % 64) & 1) != (bits[before / 64] >> (before % 64) & 1);
+        }
+    }
     for (size_t i = 0; i < d->nfa->n_nodes; i++) {
         const struct tw_nfa_node *node = &d->nfa->nodes[i];
         if (node->kind == TW_NFA_BYTE) {
@@ -74,7 +82,7 @@ static void set_follow(struct tw_dfa *d, const uint32_t *nodes, size_t n, uint8_
     set_begin(d);
     for (size_t i = 0; i < n; i++) {
         const struct tw_nfa_node *x = &d->nfa->nodes[nodes[i]];
-        if (x->kind == TW_NFA_BYTE && byte >= x->lo && byte <= x->hi) {
+        if (tw_nfa_reads(d->nfa, x, byte)) {
             set_add(d, x->next);
         }
     }

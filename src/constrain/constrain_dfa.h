@@ -6,10 +6,10 @@
 
 #include "constrain/constrain_nfa.h"
 
-enum {
-    TW_DFA_DEAD    = 0, /* the state from which nothing leads to the end */
-    TW_DFA_UNKNOWN = UINT32_MAX,
-};
+/* The state from which nothing leads to the end. */
+enum { TW_DFA_DEAD = 0 };
+/* In place of a state that has not been made. */
+#define TW_DFA_UNKNOWN UINT32_MAX
 
 struct tw_dfa_state {
     uint32_t at, n;    /* its NFA nodes in `pool`, ascending */

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "constrain/constrain_nfa.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
-#include "base/utf8.h"
 
 /* While it is built. */
 struct builder {
     struct tw_nfa *nfa;
     const struct tw_tree *tree;
-    size_t set_begin; /* first node of the set under way: its characters share what they end in */
-    size_t visits;    /* of tree nodes: those under a count are visited once a turn */
+    struct {
+        const struct tw_tree_node *set; /* NULL: none */
+        uint32_t begin, end, after, out;
+    } latest;      /* the nodes of the set made last: under a count it is made again and again */
+    size_t visits; /* of tree nodes: those under a count are visited once a turn */
     struct trawl_error *err;
 };
 
 enum {
     NODE_ACCEPT = 0,
     NODE_NEVER  = 1, /* the first two nodes */
-    SHARE_REACH = 64,
     VISITS_MAX  = 16 * TW_CONSTRAIN_NODES_MAX,
 };
 
@@ -59,68 +62,109 @@ static trawl_status add_split(struct builder *b, uint32_t one, uint32_t other, u
     return add(b, (struct tw_nfa_node){TW_NFA_SPLIT, 0, 0, one, other, x < y ? x : y}, out);
 }
 
-/* ---- characters ---- */
+/* ---- sets of bytes ---- */
 
-/* As add_byte, but a node of the same set that does the same is used again. */
-static trawl_status share_byte(struct builder *b, uint8_t lo, uint8_t hi, uint32_t next, uint32_t *out)
+/* The number of a set; 0 if it is a single range. */
+static trawl_status find_set(struct builder *b, const struct tw_byte_set *set, uint8_t lo, uint8_t hi,
+                             uint32_t *out)
 {
-    const struct tw_nfa_node *nodes = b->nfa->nodes;
-    size_t n                        = b->nfa->n_nodes;
-    size_t begin                    = n > b->set_begin + SHARE_REACH ? n - SHARE_REACH : b->set_begin;
-    for (size_t i = n; i > begin; i--) {
-        const struct tw_nfa_node *x = &nodes[i - 1];
-        if (x->kind == TW_NFA_BYTE && x->lo == lo && x->hi == hi && x->next == next) {
-            *out = (uint32_t)(i - 1);
+    struct tw_nfa *nfa = b->nfa;
+    size_t n           = 0;
+    *out               = 0;
+    for (int i = 0; i < 4; i++) {
+        n += (size_t)__builtin_popcountll(set->bits[i]);
+    }
+    if (n == (size_t)(hi - lo) + 1) {
+        return TRAWL_OK;
+    }
+    nfa->n_sets = nfa->n_sets == 0 ? 1 : nfa->n_sets;
+    for (*out = 1; *out < nfa->n_sets; ++*out) {
+        if (memcmp(&nfa->sets[*out], set, sizeof *set) == 0) {
             return TRAWL_OK;
         }
     }
-    return add_byte(b, lo, hi, next, out);
+    TW_TRY(tw_grow(&nfa->sets, &nfa->sets_capacity, nfa->n_sets + 1, sizeof *nfa->sets, b->err));
+    nfa->sets[nfa->n_sets++] = *set;
+    return TRAWL_OK;
 }
 
-/* The last code point of one byte, two, ... */
-static const uint32_t LENGTH_LAST[] = {0x7F, 0x7FF, 0xFFFF, 0x10FFFF};
-
-/* lo .. hi, whose encodings have the same length and differ, from some byte on, in every possible way. */
-static trawl_status add_sequence(struct builder *b, uint32_t lo, uint32_t hi, uint32_t next, uint32_t *out)
+/* One byte, then what follows it: next[byte], NODE_NEVER where nothing does. A node for each different
+ * one. */
+static trawl_status add_bytes(struct builder *b, const uint32_t next[256], uint32_t *out)
 {
-    char first[4], last[4];
-    size_t n      = tw_utf8_encode(lo, first);
-    uint32_t node = 0;
-    (void)tw_utf8_encode(hi, last);
-    *out = next;
-    while (n-- > 0) {
-        TW_TRY(share_byte(b, (uint8_t)first[n], (uint8_t)last[n], *out, &node));
-        *out = node;
+    bool done[256] = {false};
+    *out           = NODE_NEVER;
+    for (size_t first = 0; first < 256; first++) {
+        struct tw_byte_set set = {{0}};
+        size_t last            = first;
+        uint32_t index = 0, node = 0;
+        if (done[first] || next[first] == NODE_NEVER) {
+            continue;
+        }
+        for (size_t i = first; i < 256; i++) {
+            if (next[i] == next[first]) {
+                set.bits[i / 64] |= (uint64_t)1 << (i % 64);
+                done[i] = true;
+                last    = i;
+            }
+        }
+        TW_TRY(find_set(b, &set, (uint8_t)first, (uint8_t)last, &index));
+        TW_TRY(add_byte(b, (uint8_t)first, (uint8_t)last, next[first], &node));
+        b->nfa->nodes[node].other = index;
+        TW_TRY(add_split(b, node, *out, out));
     }
     return TRAWL_OK;
 }
 
-/* Add the characters lo .. hi to the alternatives *out. */
-static trawl_status add_range(struct builder *b, uint32_t lo, uint32_t hi, uint32_t next, uint32_t *out)
+/* ---- characters ---- */
+
+/* A set of characters while its nodes are made. */
+struct characters {
+    const struct tw_code_range *ranges; /* [n] ascending */
+    uint32_t n;
+    uint32_t next;
+    uint32_t any[4]; /* any one of k further bytes, then `next`; 0: not made yet */
+};
+
+enum cover { COVERS_NONE, COVERS_PART, COVERS_ALL };
+
+/* How much of lo .. hi is in the set. */
+static enum cover covers(const struct characters *c, uint32_t lo, uint32_t hi)
 {
-    while (lo <= hi) {
-        uint32_t end = hi;
-        for (int i = 0; i < 3; i++) {
-            if (lo <= LENGTH_LAST[i] && end > LENGTH_LAST[i]) {
-                end = LENGTH_LAST[i];
-            }
+    uint32_t i = 0;
+    while (i < c->n && c->ranges[i].hi < lo) {
+        i++;
+    }
+    if (i == c->n || c->ranges[i].lo > hi) {
+        return COVERS_NONE;
+    }
+    return c->ranges[i].lo <= lo && c->ranges[i].hi >= hi ? COVERS_ALL : COVERS_PART;
+}
+
+/* The k continuation bytes of the characters from `base` on, as far as k bytes tell them apart. Of the
+ * shortest encoding only: characters below `least` are not there. */
+static trawl_status add_continuation(struct builder *b, struct characters *c, uint32_t base, int k,
+                                     uint32_t least, uint32_t *out)
+{
+    uint32_t size   = (uint32_t)1 << (6 * k), next[256];
+    enum cover part = base + size <= least ? COVERS_NONE : covers(c, base, base + size - 1);
+    if (part == COVERS_NONE || (part == COVERS_ALL && c->any[k] != 0 && base >= least)) {
+        *out = part == COVERS_NONE ? NODE_NEVER : c->any[k];
+        return TRAWL_OK;
+    }
+    if (k == 0) {
+        *out = c->next;
+        return TRAWL_OK;
+    }
+    for (size_t i = 0; i < 256; i++) {
+        next[i] = NODE_NEVER;
+        if (i >= 0x80 && i < 0xC0) {
+            TW_TRY(add_continuation(b, c, base + (uint32_t)(i - 0x80) * (size / 64), k - 1, least, &next[i]));
         }
-        /* Cut where the low bits of `lo` or of `end` do not run from all zeros to all ones. */
-        for (int bits = 6; lo > LENGTH_LAST[0] && bits <= 18; bits += 6) {
-            uint32_t low = (1u << bits) - 1;
-            if ((lo & ~low) == (end & ~low)) {
-                break;
-            }
-            if ((lo & low) != 0) {
-                end = lo | low;
-            } else if ((end & low) != low) {
-                end = (end & ~low) - 1;
-            }
-        }
-        uint32_t sequence = 0;
-        TW_TRY(add_sequence(b, lo, end, next, &sequence));
-        TW_TRY(add_split(b, sequence, *out, out));
-        lo = end + 1;
+    }
+    TW_TRY(add_bytes(b, next, out));
+    if (part == COVERS_ALL && base >= least) {
+        c->any[k] = *out;
     }
     return TRAWL_OK;
 }
@@ -134,7 +178,8 @@ static trawl_status add_text(struct builder *b, const char *bytes, size_t n, uin
     return TRAWL_OK;
 }
 
-/* What follows the backslash where JSON writes this character with one; 0: it does not, or in no short way. */
+/* What follows the backslash where JSON writes this character with one; 0: it does not. Control characters
+ * that have none of these are never written. */
 static char json_escape(uint32_t code)
 {
     static const char named[][2] = {{'"', '"'},  {'\\', '\\'}, {'\b', 'b'}, {'\f', 'f'},
@@ -147,34 +192,84 @@ static char json_escape(uint32_t code)
     return 0;
 }
 
-/* The characters lo .. hi in a JSON string. Control characters without a short escape are never written. */
-static trawl_status add_json_range(struct builder *b, uint32_t lo, uint32_t hi, uint32_t next, uint32_t *out)
+/* Characters that a JSON string has as they are. */
+static bool json_plain(uint32_t byte)
 {
-    for (; lo <= hi && lo <= '\\'; lo++) {
-        char escape[2] = {'\\', json_escape(lo)};
-        if (escape[1] != 0) {
-            uint32_t written = 0;
-            TW_TRY(add_text(b, escape, 2, next, &written));
-            TW_TRY(add_split(b, written, *out, out));
-        } else if (lo >= ' ') {
-            uint32_t end = lo < '"' ? '"' - 1 : '\\' - 1;
-            end          = end < hi ? end : hi;
-            TW_TRY(add_range(b, lo, end, next, out));
-            lo = end;
-        }
-    }
-    return lo <= hi ? add_range(b, lo, hi, next, out) : TRAWL_OK;
+    return byte >= ' ' && byte != '"' && byte != '\\';
 }
 
-static trawl_status add_set(struct builder *b, const struct tw_tree_node *set, uint32_t next, uint32_t *out)
+/* The short escapes of a JSON string, for those of its characters that are in the set. */
+static trawl_status add_escapes(struct builder *b, const struct characters *c, uint32_t *out)
+{
+    for (uint32_t code = 0; code <= '\\'; code++) {
+        char escape[2] = {'\\', json_escape(code)};
+        uint32_t node  = 0;
+        if (escape[1] != 0 && covers(c, code, code) == COVERS_ALL) {
+            TW_TRY(add_text(b, escape, 2, c->next, &node));
+            TW_TRY(add_split(b, node, *out, out));
+        }
+    }
+    return TRAWL_OK;
+}
+
+/* The nodes of the set made last once more, before something else. */
+static trawl_status copy_latest(struct builder *b, uint32_t after, uint32_t *out)
+{
+    uint32_t begin = b->latest.begin, old = b->latest.after;
+    uint32_t shift = (uint32_t)b->nfa->n_nodes - begin, node = 0;
+    for (uint32_t i = begin; i < b->latest.end; i++) {
+        struct tw_nfa_node x = b->nfa->nodes[i];
+        x.next               = x.next == old ? after : x.next + shift;
+        if (x.kind == TW_NFA_SPLIT) {
+            x.other = x.other == old ? after : x.other + shift;
+        }
+        uint32_t one = b->nfa->nodes[x.next].distance;
+        x.distance   = one_more(one);
+        if (x.kind == TW_NFA_SPLIT) {
+            uint32_t other = b->nfa->nodes[x.other].distance;
+            x.distance     = one < other ? one : other;
+        }
+        TW_TRY(add(b, x, &node));
+    }
+    *out = b->latest.out == old ? after : b->latest.out < begin ? NODE_NEVER : b->latest.out + shift;
+    return TRAWL_OK;
+}
+
+static trawl_status make_set(struct builder *b, const struct tw_tree_node *set, uint32_t after, uint32_t *out)
+{
+    struct characters c = {.ranges = b->tree->ranges + set->at, .n = set->n, .next = after, .any = {after}};
+    uint32_t next[256];
+    for (uint32_t i = 0; i < 256; i++) {
+        next[i] = NODE_NEVER;
+        if (i < 0x80) {
+            next[i] = covers(&c, i, i) != COVERS_NONE && (!set->json || json_plain(i)) ? after : NODE_NEVER;
+        } else if (i >= 0xC2 && i < 0xE0) {
+            TW_TRY(add_continuation(b, &c, (i - 0xC0) << 6, 1, 0x80, &next[i]));
+        } else if (i >= 0xE0 && i < 0xF0) {
+            TW_TRY(add_continuation(b, &c, (i - 0xE0) << 12, 2, 0x800, &next[i]));
+        } else if (i >= 0xF0 && i < 0xF5) {
+            TW_TRY(add_continuation(b, &c, (i - 0xF0) << 18, 3, 0x10000, &next[i]));
+        }
+    }
+    TW_TRY(add_bytes(b, next, out));
+    return set->json ? add_escapes(b, &c, out) : TRAWL_OK;
+}
+
+static trawl_status add_set(struct builder *b, const struct tw_tree_node *set, uint32_t after, uint32_t *out)
 {
     const struct tw_code_range *r = b->tree->ranges + set->at;
-    b->set_begin                  = b->nfa->n_nodes;
-    *out                          = NODE_NEVER;
-    for (uint32_t i = 0; i < set->n; i++) {
-        TW_TRY(set->json ? add_json_range(b, r[i].lo, r[i].hi, next, out)
-                         : add_range(b, r[i].lo, r[i].hi, next, out));
+    if (set->n == 1 && r->hi < 0x80 && !set->json) {
+        return add_byte(b, (uint8_t)r->lo, (uint8_t)r->hi, after, out);
     }
+    if (b->latest.set == set) {
+        return copy_latest(b, after, out);
+    }
+    b->latest.set   = set;
+    b->latest.begin = (uint32_t)b->nfa->n_nodes;
+    b->latest.after = after;
+    TW_TRY(make_set(b, set, after, out));
+    b->latest.end = (uint32_t)b->nfa->n_nodes;
+    b->latest.out = *out;
     return TRAWL_OK;
 }
 
@@ -203,7 +298,8 @@ static trawl_status add_loop(struct builder *b, const struct tw_tree_node *node,
     return TRAWL_OK;
 }
 
-/* REPEAT and ITEMS, from the last turn to the first. All turns but the first have the separator before them. */
+/* REPEAT and ITEMS, from the last turn to the first. All turns but the first have the separator before
+ * them. */
 static trawl_status add_repeat(struct builder *b, const struct tw_tree_node *node, uint32_t next,
                                uint32_t *out)
 {
@@ -300,5 +396,6 @@ trawl_status tw_nfa_build(struct tw_nfa *nfa, const struct tw_tree *tree, uint32
 void tw_nfa_release(struct tw_nfa *nfa)
 {
     tw_free(nfa->nodes);
+    tw_free(nfa->sets);
     *nfa = (struct tw_nfa){.n_nodes = 0};
 }

@@ -7,11 +7,11 @@
 #include "constrain/constrain_tree.h"
 
 /* Distance of a node from which no text leads to the end. */
-enum { TW_NFA_NEVER = UINT32_MAX };
+#define TW_NFA_NEVER UINT32_MAX
 
 enum tw_nfa_kind {
     TW_NFA_ACCEPT, /* node 0 */
-    TW_NFA_BYTE,   /* a byte lo .. hi, then `next` */
+    TW_NFA_BYTE,   /* a byte lo .. hi that is in set `other`, if that is not 0; then `next` */
     TW_NFA_SPLIT,  /* `next` or `other`, without a byte */
 };
 
@@ -21,11 +21,23 @@ struct tw_nfa_node {
     uint32_t distance; /* bytes of the shortest text from here to the end */
 };
 
+struct tw_byte_set {
+    uint64_t bits[4];
+};
+
 struct tw_nfa {
     struct tw_nfa_node *nodes;
     size_t n_nodes, capacity;
     uint32_t start;
+    struct tw_byte_set *sets; /* [n_sets], all different; number 0 is none */
+    size_t n_sets, sets_capacity;
 };
+
+static inline bool tw_nfa_reads(const struct tw_nfa *nfa, const struct tw_nfa_node *node, uint8_t byte)
+{
+    return node->kind == TW_NFA_BYTE && byte >= node->lo && byte <= node->hi &&
+           (node->other == 0 || (nfa->sets[node->other].bits[byte / 64] >> (byte % 64) & 1) != 0);
+}
 
 /* errors: LIMIT: more than TW_CONSTRAIN_NODES_MAX nodes, or no text matches at all (FORMAT); NOMEM. */
 trawl_status tw_nfa_build(struct tw_nfa *nfa, const struct tw_tree *tree, uint32_t root,

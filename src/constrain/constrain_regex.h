@@ -2,16 +2,17 @@
 /* Regular expressions: a subset of RE2's syntax, over characters of UTF-8 text.
  *
  *   abc          these characters          [a-z_] [^"\n]   one of a set, one outside of it
- *   .            any but a newline         \d \w \s        [0-9], [0-9A-Za-z_], [ \t\n\r\f\v]; \D \W \S the others
+ *   .            any but a newline
+ *   \d \w \s     [0-9], [0-9A-Za-z_], [ \t\n\r\f\v]; \D \W \S the others
  *   x|y          either                    (x) (?:x)       grouping; nothing is captured
  *   x? x* x+     0 to 1, 0 or more, 1 or more times
  *   x{3} x{2,} x{2,5}                      counts, at most 1,000; x{,5} is text, as in RE2
  *   \n \t \r \f \v \a \0 \x41 \x{1F600} \u00e9 \\ \. and so on
  *   ^ $          only first and last in the whole or in one of its outermost alternatives
  *
- * A whole text must match; `^` and `$` change nothing then. A `?` after a quantifier is read and changes nothing:
- * it says which of several matches to prefer, not which texts match. Refused with their offset: look-around,
- * backreferences, flags, \b and \p{...}. */
+ * A whole text must match; `^` and `$` change nothing then. A `?` after a quantifier is read and changes
+ * nothing: it says which of several matches to prefer, not which texts match. Refused with their offset:
+ * look-around, backreferences, flags, \b and \p{...}. */
 #ifndef TW_CONSTRAIN_REGEX_H
 #define TW_CONSTRAIN_REGEX_H
 

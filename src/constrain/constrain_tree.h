@@ -12,7 +12,7 @@
 #include "base/str.h"
 
 /* Most nodes of a tree, and of the automaton built from one. */
-enum { TW_CONSTRAIN_NODES_MAX = 1 << 20 };
+enum { TW_CONSTRAIN_NODES_MAX = 1 << 21 };
 
 enum tw_tree_kind {
     TW_TREE_EMPTY,  /* the empty text */
@@ -22,10 +22,10 @@ enum tw_tree_kind {
     TW_TREE_ALT,    /* one of the children; none: no text at all */
     TW_TREE_REPEAT, /* the child min to max times */
     TW_TREE_ITEMS,  /* the child min to max times, `separator` between two */
-    TW_TREE_MEMBERS, /* every child at most once, in order, the required ones always, `separator` between two */
+    TW_TREE_MEMBERS, /* every child at most once, in order, the required ones always; `separator` as above */
 };
 
-enum { TW_TREE_NO_MAX = UINT32_MAX };
+#define TW_TREE_NO_MAX UINT32_MAX
 
 /* A range of code points, both ends included. */
 struct tw_code_range {

@@ -13,8 +13,8 @@
 /* Longest text of a token that is ever allowed, bytes. */
 enum { TW_VOCABULARY_DEPTH_MAX = 1024 };
 
-/* Gives the bytes of token `id`, valid until the vocabulary is built; NULL or none for a token that stands for
- * no text: a special token, an id without a token. */
+/* Gives the bytes of token `id`, valid until the vocabulary is built; NULL or none for a token that stands
+ * for no text: a special token, an id without a token. */
 typedef const char *tw_vocabulary_piece_fn(void *user, int32_t id, size_t *n);
 
 /* A byte of the tree; in preorder. */
@@ -40,8 +40,8 @@ struct tw_vocabulary {
 /* Tokens 0 .. n_vocab - 1. */
 trawl_status tw_vocabulary_build(struct tw_vocabulary *v, size_t n_vocab, tw_vocabulary_piece_fn *piece,
                                  void *user, struct trawl_error *err);
-/* The tokens of a tokenizer that are not special, of a model with n_vocab logits. An added token that is not marked
- * special stands for its own text. */
+/* The tokens of a tokenizer that are not special, of a model with n_vocab logits. An added token that is
+ * not marked special stands for its own text. */
 trawl_status tw_vocabulary_of(struct tw_vocabulary *v, const struct tw_tokenizer *tokenizer, size_t n_vocab,
                               struct trawl_error *err);
 void tw_vocabulary_release(struct tw_vocabulary *v);

@@ -89,7 +89,7 @@ size_t reference_left(const struct reference *r, const void *text, size_t n)
         memset(out, 0, n_nodes);
         for (size_t k = 0; k < n_nodes; k++) {
             const struct tw_nfa_node *x = &r->nfa.nodes[k];
-            if (in[k] && x->kind == TW_NFA_BYTE && bytes[i] >= x->lo && bytes[i] <= x->hi) {
+            if (in[k] && tw_nfa_reads(&r->nfa, x, bytes[i])) {
                 enter(&r->nfa, out, x->next);
             }
         }

@@ -8,7 +8,7 @@
 
 #define CASES TRAWL_SOURCE_DIR "/tests/constrain/data/regex_cases.json"
 
-enum { N_WORDS = 300, N_DRAWS = 400, N_STEPS = 24, WORDS = (N_WORDS + 31) / 32 };
+enum { N_WORDS = 300, N_DRAWS = 1500, N_STEPS = 24, WORDS = (N_WORDS + 31) / 32 };
 
 static bool has(const uint32_t *bits, int32_t id)
 {
@@ -112,8 +112,14 @@ static void tight_allow(struct tight *t, const struct answer *a, const struct tw
                         uint32_t *bits, struct tw_allowed *allowed)
 {
     struct trawl_error err;
-    while (t->c == NULL || tw_constraint_allow(t->c, &t->state, a->tokens, a->n, rules, bits, allowed,
-                                               &err) == TRAWL_ERR_LIMIT) {
+    trawl_status status = TRAWL_ERR_LIMIT;
+    for (;;) {
+        if (t->c != NULL) {
+            status = tw_constraint_allow(t->c, &t->state, a->tokens, a->n, rules, bits, allowed, &err);
+        }
+        if (status != TRAWL_ERR_LIMIT) {
+            break;
+        }
         tw_constraint_free(t->c);
         t->memory += 256;
         t->state = (struct tw_constraint_state){0};
@@ -121,6 +127,7 @@ static void tight_allow(struct tight *t, const struct answer *a, const struct tw
         (void)tw_constraint_new(TW_CONSTRAINT_REGEX, t->pattern, strlen(t->pattern), t->v, t->memory, &t->c,
                                 &err);
     }
+    assert_ok(status);
 }
 
 /* One answer, drawn from what is allowed, by a constraint with much memory and one with hardly any. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* JSON schemas: values and whether they are valid (schema_cases.json, made by tests/golden/constrain_schema.py), how
- * they may be written, and what is refused. */
+/* JSON schemas: values and whether they are valid (schema_cases.json, made by
+ * tests/golden/constrain_schema.py), how they may be written, and what is refused. */
 #include "support/test.h"
 
 #include "constrain/constrain_reference.h"
@@ -151,7 +151,7 @@ static void refuses_by_name(void **state)
         {"[1]", "found an array", TRAWL_ERR_FORMAT},
         {"{\"type\":", "JSON schema", TRAWL_ERR_FORMAT},
         {"{\"type\": \"array\", \"minItems\": 100000, \"items\": {\"type\": \"number\"}}",
-         "more than 1048576 nodes", TRAWL_ERR_LIMIT},
+         "more than 2097152 nodes", TRAWL_ERR_LIMIT},
     };
     struct trawl_error err;
     struct reference r;
