@@ -7,7 +7,7 @@
 
 cli_run_fn cmd_arc_run, cmd_arc_transform, cmd_arc_vote, cmd_arc_score, cmd_arc_report, cmd_arc_merge;
 cli_run_fn cmd_acts_merge;
-cli_run_fn cmd_generate, cmd_trace, cmd_perplexity, cmd_bench;
+cli_run_fn cmd_generate, cmd_trace, cmd_perplexity, cmd_bench, cmd_bench_policy;
 cli_run_fn cmd_plan, cmd_shard;
 cli_run_fn cmd_tokenize, cmd_info;
 cli_run_fn cmd_help, cmd_man, cmd_completions;

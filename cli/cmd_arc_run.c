@@ -150,6 +150,7 @@ static trawl_status run(struct arc_run *a, const struct cli_args *args, struct t
         .predictions       = cli_get_int(args, "predictions_per_task"),
         .max_output_tokens = (size_t)cli_get_int(args, "max_output_tokens"),
         .temperature       = cli_get_float(args, "temperature"),
+        .constrain_grids   = cli_get_flag(args, "constrain_grids"),
         .resume            = cli_get_flag(args, "resume"),
         .shard_id          = (int)cli_get_int(args, "shard_id"),
         .num_shards        = (int)cli_get_int(args, "num_shards"),

@@ -35,10 +35,11 @@ static trawl_status check_processes(const struct cli_args *args, int replicas, s
     if (world == NULL || trawl_world_size(world) == 1 || replicas == 1) {
         return TRAWL_OK;
     }
-    return tw_fail(err, TRAWL_ERR_INVALID,
-                   "--mesh_shape: the %d replicas of the data axis are in %d processes, which cannot be made to "
-                   "decode at the same time; start one process, or measure a model axis",
-                   replicas, trawl_world_size(world));
+    return tw_fail(
+        err, TRAWL_ERR_INVALID,
+        "--mesh_shape: the %d replicas of the data axis are in %d processes, which cannot be made to "
+        "decode at the same time; start one process, or measure a model axis",
+        replicas, trawl_world_size(world));
 }
 
 static trawl_status read_options(struct bench *b, const struct cli_args *args, struct trawl_error *err)

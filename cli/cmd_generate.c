@@ -375,11 +375,11 @@ static trawl_status run(struct generate *g, const struct cli_args *args, trawl_e
     if (file && cli_given(args, "prompt")) {
         return tw_fail(err, TRAWL_ERR_INVALID, "--prompt and --prompts_file exclude each other");
     }
-    TW_TRY(cli_row_defaults_read(&g->defaults, args, err));
     TW_TRY(cli_model_folder(cli_get_string(args, "model_path"), &folder, err));
     trawl_status status = cli_row_text_open(&g->text, folder, err);
     tw_free(folder);
     TW_TRY(status);
+    TW_TRY(cli_row_defaults_read(&g->defaults, args, &g->text, err));
     if (file) {
         TW_TRY(read_rows(g, cli_get_string(args, "prompts_file"), err));
     } else {
@@ -394,6 +394,20 @@ static trawl_status run(struct generate *g, const struct cli_args *args, trawl_e
     return file ? run_file(g, args, *job, err) : run_prompt(g, args, *engine, *job, opened, loaded, err);
 }
 
+/* After the last answer: the job's end, and its counters. */
+static trawl_status finish_job(trawl_job *job, struct trawl_error *err)
+{
+    struct trawl_job_stats stats;
+    struct trawl_result unread;
+    bool more = true;
+    while (more) { /* samples of a prompt that failed were left */
+        TW_TRY(trawl_job_next(job, &unread, &more, err));
+    }
+    trawl_job_stats(job, &stats);
+    cli_print_kv_cache(&stats);
+    return TRAWL_OK;
+}
+
 int cmd_generate(const struct cli_args *args, struct trawl_error *err)
 {
     struct generate g    = {0};
@@ -401,10 +415,8 @@ int cmd_generate(const struct cli_args *args, struct trawl_error *err)
     trawl_job *job       = NULL;
     trawl_status status  = run(&g, args, &engine, &job, err);
     cli_progress_finish(&g.ui.progress);
-    if (status == TRAWL_OK && job != NULL) {
-        struct trawl_job_stats stats;
-        trawl_job_stats(job, &stats);
-        cli_print_kv_cache(&stats);
+    if (status == TRAWL_OK) {
+        status = finish_job(job, err);
     }
     trawl_job_close(&job);
     trawl_engine_close(&engine);

@@ -16,7 +16,7 @@ enum { TEXT_LIMIT = 1 << 30 }; /* bytes of an input file */
 /* Tokens [begin, end) of a file; the predictions of [scored, end) count. Its number is the request's. */
 struct window {
     size_t file, begin, scored, end;
-    double nll; /* sum over what counts; written by the engine's threads, one at a time */
+    double nll; /* sum over what counts */
 };
 
 struct text {
@@ -98,32 +98,19 @@ static trawl_status cut_windows(struct perplexity *p, size_t file, struct trawl_
 
 /* ---- the engine ---- */
 
-static trawl_status add_logprobs(void *user, uint64_t request, size_t position, const float *logits,
-                                 const float *logprobs, size_t n, size_t vocab, struct trawl_error *err)
-{
-    struct perplexity *p = user;
-    struct window *w     = &p->windows[request];
-    (void)logits;
-    (void)vocab;
-    (void)err;
-    for (size_t i = 0; i < n; i++) {
-        size_t predicted = w->begin + position + i + 1;
-        if (predicted >= w->scored && predicted < w->end) {
-            w->nll -= (double)logprobs[i];
-        }
-    }
-    return TRAWL_OK;
-}
-
+/* What comes before is the prompt, what is scored its completion: logits of those tokens only are computed. */
 static trawl_status submit(const struct perplexity *p, size_t i, trawl_job *job, struct trawl_error *err)
 {
     const struct window *w = &p->windows[i];
+    const int32_t *ids     = p->texts[w->file].ids;
+    size_t n               = w->end - w->scored;
     struct trawl_request r;
     trawl_request_init(&r);
-    r.prompt      = p->texts[w->file].ids + w->begin;
-    r.n_prompt    = w->end - w->begin;
-    r.max_tokens  = 0;
-    r.want_logits = true;
+    r.prompt             = ids + w->begin;
+    r.n_prompt           = w->scored - w->begin;
+    r.completions        = ids + w->scored;
+    r.completion_lengths = &n;
+    r.n_completions      = 1;
     return trawl_job_submit(job, &r, err);
 }
 
@@ -143,12 +130,13 @@ static trawl_status run_job(struct perplexity *p, trawl_job *job, size_t ahead, 
         if (!more) {
             return TRAWL_OK;
         }
-        const struct window *w = &p->windows[taken++];
-        struct text *t         = &p->texts[w->file];
+        struct window *w = &p->windows[taken++];
+        struct text *t   = &p->texts[w->file];
         if (result.finish_reason == TRAWL_FINISH_ERROR) {
             return tw_fail(err, TRAWL_ERR_FORMAT, "%s: tokens %zu to %zu: %s", t->path, w->begin, w->end,
                            result.error);
         }
+        w->nll = -result.cumulative_logprob;
         t->nll += w->nll;
         t->n_scored += w->end - w->scored;
     }
@@ -296,9 +284,8 @@ static trawl_status run(struct perplexity *p, const struct cli_args *args, trawl
 
     struct trawl_job_config jc;
     trawl_job_config_init(&jc);
-    jc.user      = p;
-    jc.on_tick   = cli_job_tick;
-    jc.on_logits = add_logprobs;
+    jc.user    = p;
+    jc.on_tick = cli_job_tick;
     cli_progress_start(&p->ui.progress, "perplexity", "windows", p->n_windows, cli_get_flag(args, "quiet"));
     TW_TRY(trawl_job_open(*engine, &jc, job, err));
     TW_TRY(run_job(p, *job, 2 * c.batch_size * (size_t)c.mesh_data, err));

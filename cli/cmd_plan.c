@@ -11,6 +11,7 @@
 #include "cli/model_folder.h"
 #include "cli/plan.h"
 #include "cli/plan_presets.h"
+#include "cli/plan_probe.h"
 #include "cli/terminal.h"
 #include "mesh/mesh_params.h"
 #include "model/model_device.h"
@@ -144,7 +145,7 @@ static trawl_status set_rates(struct plan *p, const struct cli_args *args, struc
             cores       = tw_cores_available();
         double all_read = 0, all_flops = 0;
         enum tw_dtype compute = is_float32(args, "dtype") ? TW_DTYPE_F32 : TW_DTYPE_BF16;
-        TW_TRY(plan_measure(threads < cores ? threads : cores, compute, &all_read, &all_flops, err));
+        TW_TRY(plan_probe(&p->model, threads < cores ? threads : cores, compute, &all_read, &all_flops, err));
         read  = read > 0 ? read : all_read / devices;
         flops = flops > 0 ? flops : all_flops / devices;
     }

@@ -18,6 +18,7 @@ static const struct cli_entry entries[] = {
     {&cli_trace, cmd_trace},
     {&cli_perplexity, cmd_perplexity},
     {&cli_bench, cmd_bench},
+    {&cli_bench_policy, cmd_bench_policy},
     {&cli_plan, cmd_plan},
     {&cli_shard, cmd_shard},
     {&cli_tokenize, cmd_tokenize},

@@ -12,6 +12,7 @@ trawl_status cli_row_text_open(struct cli_row_text *t, const char *model_path, s
 {
     *t = (struct cli_row_text){0};
     tw_str_init(&t->text, 0);
+    TW_TRY(tw_strdup(model_path, &t->policies.model_path, err));
     if (tw_tokenizer_open(model_path, &t->tokenizer, &t->why_none) != TRAWL_OK) {
         return TRAWL_OK; /* said when a row needs it */
     }
@@ -23,6 +24,7 @@ void cli_row_text_close(struct cli_row_text *t)
     tw_ids_release(&t->ids);
     tw_str_release(&t->text);
     tw_encoder_free(t->encoder);
+    cli_policy_text_close(&t->policies);
     tw_tokenizer_close(t->tokenizer);
     *t = (struct cli_row_text){0};
 }
@@ -68,17 +70,12 @@ trawl_status cli_row_encode(struct cli_row_text *t, const char *prompt, size_t n
 /* ---- defaults ---- */
 
 trawl_status cli_row_defaults_read(struct cli_row_defaults *d, const struct cli_args *args,
-                                   struct trawl_error *err)
+                                   struct cli_row_text *t, struct trawl_error *err)
 {
     const int64_t *ids = NULL;
     *d                 = (struct cli_row_defaults){0};
     trawl_request_init(&d->request);
     d->request.max_tokens         = (size_t)cli_get_int(args, "max_tokens");
-    d->request.temperature        = cli_get_float(args, "temperature");
-    d->request.top_k              = cli_get_int(args, "top_k");
-    d->request.top_p              = cli_get_float(args, "top_p");
-    d->request.min_p              = cli_get_float(args, "min_p");
-    d->request.repetition_penalty = cli_get_float(args, "repetition_penalty");
     d->request.attention_sinks    = (size_t)cli_get_int(args, "attention_sinks");
     d->request.attention_window   = (size_t)cli_get_int(args, "attention_window");
     cli_row_search_defaults(&d->request, args);
@@ -90,12 +87,15 @@ trawl_status cli_row_defaults_read(struct cli_row_defaults *d, const struct cli_
     for (size_t i = 0; i < d->n_stop_ids; i++) {
         d->stop_ids[i] = (int32_t)ids[i];
     }
-    return TRAWL_OK;
+    TW_TRY(cli_sampling_defaults(&d->sampling, &d->request, args, &t->policies, err));
+    return cli_constraint_defaults(&d->request, &d->constraint, args, err);
 }
 
 void cli_row_defaults_release(struct cli_row_defaults *d)
 {
     tw_free(d->stop_ids);
+    cli_sampling_release(&d->sampling);
+    tw_free(d->constraint);
     *d = (struct cli_row_defaults){0};
 }
 
@@ -182,16 +182,12 @@ static trawl_status copy_stop_texts(struct cli_row *row, const json_t *j, const 
 static trawl_status check_keys(const json_t *j, struct trawl_error *err)
 {
     static const char *const known[] = {
-        "id",          "prompt", "messages", "tokens",         "max_tokens",
-        "temperature", "top_k",  "top_p",    "min_p",          "repetition_penalty",
-        "seed",        "n",      "stop",     "stop_token_ids", "logprobs",
-        "ignore_eos",  "attention_mask", "attention_sinks", "attention_window",
-        "num_beams", "length_penalty", "early_stopping", "completions", "dfs"};
+        "id", "prompt", "messages", "tokens", "max_tokens", "seed", "n", "stop", "stop_token_ids", "logprobs", "ignore_eos", "attention_mask", "attention_sinks", "attention_window", "guided_regex", "guided_json", "guided_choice", "num_beams", "length_penalty", "early_stopping", "completions", "dfs"};
     const char *key;
     json_t *v;
     json_object_foreach((json_t *)j, key, v)
     {
-        bool found = false;
+        bool found = cli_sampling_key(key);
         for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
             found = found || strcmp(known[i], key) == 0;
         }
@@ -215,7 +211,7 @@ static trawl_status get_count(const json_t *j, const char *key, int64_t least, i
 }
 
 static trawl_status read_fields(struct cli_row *row, const json_t *j, const struct cli_row_defaults *d,
-                                struct trawl_error *err)
+                                struct cli_policy_text *policies, struct trawl_error *err)
 {
     struct trawl_request *q = &row->request;
     int64_t max = (int64_t)q->max_tokens, n = d->n, seed = 0;
@@ -223,11 +219,7 @@ static trawl_status read_fields(struct cli_row *row, const json_t *j, const stru
     const json_t *logprobs = json_object_get(j, "logprobs");
     TW_TRY(get_count(j, "max_tokens", 0, 1 << 24, &max, err));
     TW_TRY(get_count(j, "n", 1, 4096, &n, err));
-    TW_TRY(tw_json_get_double(j, "temperature", "row", &q->temperature, err));
-    TW_TRY(get_count(j, "top_k", 0, INT32_MAX, &q->top_k, err));
-    TW_TRY(tw_json_get_double(j, "top_p", "row", &q->top_p, err));
-    TW_TRY(tw_json_get_double(j, "min_p", "row", &q->min_p, err));
-    TW_TRY(tw_json_get_double(j, "repetition_penalty", "row", &q->repetition_penalty, err));
+    TW_TRY(cli_row_sampling_read(&row->sampling, q, j, policies, err));
     TW_TRY(tw_json_get_bool(j, "ignore_eos", "row", &q->ignore_eos, err));
     const json_t *given = json_object_get(j, "seed");
     q->has_seed         = given != NULL && !json_is_null(given);
@@ -276,13 +268,14 @@ static trawl_status read_row(struct cli_row *row, const json_t *j, const struct 
     }
     row->id = json_incref(json_object_get(j, "id"));
     TW_TRY(check_keys(j, err));
-    TW_TRY(read_fields(row, j, d, err));
+    TW_TRY(read_fields(row, j, d, &t->policies, err));
     TW_TRY(copy_stop_texts(row, j, d, err));
     if (row->n_stop > 0) {
         TW_TRY(need_tokenizer(t, err));
     }
     TW_TRY(read_prompt(row, j, t, err));
     TW_TRY(cli_row_mask_read(&row->mask, &row->request, j, err));
+    TW_TRY(cli_row_constraint_read(&row->request, &row->constraint, j, err));
     row->request.prompt = row->prompt;
     return read_search(row, j, t, err);
 }
@@ -313,8 +306,10 @@ void cli_row_release(struct cli_row *row)
     tw_free(row->stop);
     tw_free(row->prompt);
     tw_free(row->stop_ids);
+    tw_free(row->constraint);
     cli_row_mask_release(&row->mask);
     cli_row_search_release(&row->search);
+    cli_sampling_release(&row->sampling);
     json_decref(row->id);
     *row = (struct cli_row){0};
 }
@@ -403,6 +398,9 @@ trawl_status cli_row_write_answer(struct tw_json_writer *w, const struct cli_row
     tw_json_double(w, r->cumulative_logprob);
     if (row->logprobs) {
         cli_write_measures(w, r->logprobs, r->entropies, r->varentropies, r->n_tokens);
+    }
+    if (r->n_outputs > 0) {
+        cli_write_sampling(w, &row->request, &r->outputs[0]);
     }
     if (r->error != NULL) {
         tw_json_key(w, "error");

@@ -4,7 +4,9 @@
 #define CLI_GENERATE_ROWS_H
 
 #include "cli/args.h"
+#include "cli/generate_constraint.h"
 #include "cli/generate_mask.h"
+#include "cli/generate_sampling.h"
 #include "cli/generate_search.h"
 #include "text/text_tokenizer.h"
 #include "trawl/trawl.h"
@@ -15,8 +17,10 @@ struct cli_row {
     json_t *id;                   /* the row's "id", NULL when it has none; a reference */
     struct trawl_request request; /* n samples of it are submitted */
     int32_t *prompt, *stop_ids;
+    char *constraint; /* owned: what the request's constraint_text points to; NULL: the default's, or none */
     struct cli_row_mask mask;
     struct cli_row_search search;
+    struct cli_sampling sampling;
     char **stop; /* [n_stop] texts that end the answer */
     size_t n_stop;
     size_t n_samples;
@@ -27,12 +31,14 @@ struct cli_row {
 /* Requests as the command line describes them; a row may override each field. */
 struct cli_row_defaults {
     struct trawl_request request;
+    struct cli_sampling sampling;
     int64_t n;
     bool logprobs;
     const char *const *stop;
     size_t n_stop;
     int32_t *stop_ids; /* owned */
     size_t n_stop_ids;
+    char *constraint; /* owned */
 };
 
 /* A tokenizer and scratch memory to use it with; tokenizer and encoder are NULL where the model folder has
@@ -41,6 +47,7 @@ struct cli_row_text {
     struct tw_tokenizer *tokenizer;
     struct tw_encoder *encoder;
     struct trawl_error why_none; /* why there is no tokenizer */
+    struct cli_policy_text policies;
     struct tw_ids ids;
     struct tw_str text;
 };
@@ -49,7 +56,7 @@ trawl_status cli_row_text_open(struct cli_row_text *t, const char *model_path, s
 void cli_row_text_close(struct cli_row_text *t);
 
 trawl_status cli_row_defaults_read(struct cli_row_defaults *d, const struct cli_args *args,
-                                   struct trawl_error *err);
+                                   struct cli_row_text *t, struct trawl_error *err);
 void cli_row_defaults_release(struct cli_row_defaults *d);
 
 /* Parse a line. What is wrong with the row goes to row->error; the call fails only for lack of memory. */

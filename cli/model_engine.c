@@ -128,9 +128,10 @@ void cli_print_kv_cache(const struct trawl_job_stats *s)
     }
     (void)fprintf(stderr,
                   "KV cache: %" PRIu64 " of %" PRIu64 " prompt tokens found, at most %" PRIu64 " of %" PRIu64
-                  " pages in use, %" PRIu64 " evicted, %" PRIu64 " preemption%s\n",
-                  s->cached_tokens, s->prompt_tokens, s->kv_pages_peak, s->kv_pages, s->kv_pages_evicted,
-                  s->preemptions, s->preemptions == 1 ? "" : "s");
+                  " pages in use, %.0f %% filled; %" PRIu64 " evicted, %" PRIu64 " preemption%s, %" PRIu64
+                  " steps\n",
+                  s->cached_tokens, s->prompt_tokens, s->kv_pages_peak, s->kv_pages, 100 * s->kv_pages_filled,
+                  s->kv_pages_evicted, s->preemptions, s->preemptions == 1 ? "" : "s", s->steps);
 }
 
 size_t cli_peak_resident_bytes(void)

@@ -5,7 +5,6 @@
 #define CLI_PLAN_SPEED_H
 
 #include "mesh/mesh_memory.h"
-#include "tensor/dtype.h"
 
 struct plan_rates {
     double read_bytes; /* per second and device, while the others of its machine read too */
@@ -27,10 +26,5 @@ struct plan_speed {
 struct plan_speed plan_speed_of(const struct tw_mesh_model *model, struct tw_mesh mesh,
                                 const struct tw_mesh_load *load, const struct tw_mesh_memory *memory,
                                 const struct plan_rates *rates);
-
-/* What `n_threads` threads reach together here, with the kernels that a run would use: bytes per second of
- * matrix products of one row, and operations per second of many rows; medians. Takes about a second. */
-trawl_status plan_measure(int n_threads, enum tw_dtype compute, double *read_bytes, double *flops,
-                          struct trawl_error *err);
 
 #endif /* CLI_PLAN_SPEED_H */

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What a mesh costs: the same work on one device with two threads and on meshes of this machine, as ratios.
 
-    ./x bench mesh [--model_path DIR] [--rounds 3] [--prompt 512] [--gen 32] [--cores 2] [--json] [--check]
+    ./x bench mesh [--model_path DIR] [--rounds 2] [--prompt 512] [--gen 32] [--cores 2] [--json] [--check]
 
 Configurations take turns, in alternating order, so that drift of the machine and the load of others hit all of them. A
 round's ratio is that of two measurements beside each other in time; the table has the median of these and the least and
@@ -230,7 +230,7 @@ def options():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model_path", "--model-path", default=find_demo_model(), help="folder in Hugging Face layout (the demo's model)")
     p.add_argument("--trawl", default=os.environ.get("TRAWL", "trawl"), help="the command (default: $TRAWL)")
-    for name, default, text in (("rounds", 3, "turns of all configurations"), ("prompt", 512, "tokens of the prefill"),
+    for name, default, text in (("rounds", 2, "turns of all configurations"), ("prompt", 512, "tokens of the prefill"),
                                 ("gen", 32, "tokens decoded for each sequence"),
                                 ("sequences", 128, "of generate"),
                                 ("cores", min(2, len(os.sched_getaffinity(0))), "threads in all")):

@@ -17,6 +17,11 @@ static const char REPLACEMENTS[TW_ARC_COLORS][3] = {
     "\xC4\x87", "\xC4\x8F", "\xC4\x99", "\xC4\x9A", "\xC4\x9E",
 };
 
+const char *tw_arc_encoder_replacement(int digit)
+{
+    return REPLACEMENTS[digit];
+}
+
 /* A piece of a text. */
 struct span {
     const char *s;

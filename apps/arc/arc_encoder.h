@@ -69,4 +69,17 @@ trawl_status tw_arc_encoder_to_text(const struct tw_arc_encoder *e, const struct
 trawl_status tw_arc_encoder_to_grid(const struct tw_arc_encoder *e, const char *text, size_t n,
                                     struct tw_arc_grid *grid, struct trawl_error *err);
 
+/* What ReplaceNumberEncoder writes for a digit: two bytes. */
+const char *tw_arc_encoder_replacement(int digit);
+
+/* ---- the texts of all grids ---- */
+
+/* Append a regular expression (of the syntax in docs/constraints.md) that matches what
+ * tw_arc_encoder_to_text writes for grids of up to *side x *side, less its first `skip` bytes, and nothing
+ * else: rows of equal width, row numbers in order, a shape that is the grid's. An encoder that writes the
+ * shape needs an alternative for each, whose size grows with the fourth power of the side: where that is
+ * too much, *side is lowered to what can be had. */
+trawl_status tw_arc_encoder_pattern(const struct tw_arc_encoder *e, size_t skip, int *side,
+                                    struct tw_str *out, struct trawl_error *err);
+
 #endif /* TW_ARC_ENCODER_H */

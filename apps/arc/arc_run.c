@@ -25,6 +25,7 @@ struct run {
     int32_t stop[END_TOKENS_MAX];
     size_t n_stop;
     struct tw_str text, response;
+    struct tw_str pattern; /* of the answers; empty: any text */
     struct tw_arc_writer records, submission;
     struct tw_arc_attempts attempts; /* of the task under way */
     bool has_attempts;
@@ -104,6 +105,27 @@ static trawl_status prepare(struct run *r, struct trawl_error *err)
     return make_prompts(r, err);
 }
 
+/* The expression that answers have to match, if they are constrained. */
+static trawl_status make_pattern(struct run *r, struct trawl_error *err)
+{
+    const struct tw_arc_prompt *p = r->c->prompt;
+    int side                      = TW_ARC_TASK_SIDE;
+    if (!r->c->constrain_grids) {
+        return TRAWL_OK;
+    }
+    if (tw_arc_prompt_answer(p) != TW_ARC_ANSWER_GRID) {
+        return tw_fail(err, TRAWL_ERR_INVALID,
+                       "grids cannot be asked of a prompt version whose answer is none");
+    }
+    TW_TRY(tw_arc_encoder_pattern(tw_arc_prompt_encoder(p), strlen(tw_arc_prompt_opening(p)), &side,
+                                  &r->pattern, err));
+    if (side < TW_ARC_TASK_SIDE) {
+        tw_log(&r->c->log, TW_LOG_WARNING,
+               "with this grid encoder answers are constrained to grids of at most %dx%d", side, side);
+    }
+    return TRAWL_OK;
+}
+
 static trawl_status report_sharding(const struct run *r, trawl_engine *engine, struct trawl_error *err)
 {
     char *text  = NULL;
@@ -142,6 +164,9 @@ static void collect_settings(const struct run *r, struct settings *s)
     add_setting(s, "shard", s->numbers[3]);
     (void)snprintf(s->numbers[4], sizeof s->numbers[4], "%" PRIu64, c->seed);
     add_setting(s, "augmentation_seed", s->numbers[4]);
+    if (c->constrain_grids) {
+        add_setting(s, "constrain_grids", "true");
+    }
     for (size_t i = 0; i < c->n_settings; i++) {
         add_setting(s, c->names[i], c->values[i]);
     }
@@ -193,10 +218,14 @@ static trawl_status submit_all(const struct run *r, trawl_job *job, struct trawl
         q.has_seed         = true;
         q.stop_token_ids   = r->stop;
         q.n_stop_token_ids = r->n_stop;
-        q.task_id          = r->c->dataset->tasks[place.task].id;
-        q.number           = (uint64_t)r->ids[i]; /* so that parts can be merged to the files of one run */
-        q.has_number       = true;
-        q.sample_idx       = place.k * r->c->dataset->tasks[place.task].n_test + place.idx;
+        if (r->pattern.size > 0) {
+            q.constraint_kind = TRAWL_CONSTRAINT_REGEX;
+            q.constraint_text = tw_str_text(&r->pattern);
+        }
+        q.task_id    = r->c->dataset->tasks[place.task].id;
+        q.number     = (uint64_t)r->ids[i]; /* so that parts can be merged to the files of one run */
+        q.has_number = true;
+        q.sample_idx = place.k * r->c->dataset->tasks[place.task].n_test + place.idx;
         TW_TRY(trawl_job_submit(job, &q, err));
     }
     trawl_job_end_input(job);
@@ -327,6 +356,7 @@ static trawl_status run(struct run *r, trawl_engine *engine, struct trawl_error 
 {
     trawl_job *job = NULL;
     char *dir      = NULL;
+    TW_TRY(make_pattern(r, err));
     TW_TRY(prepare(r, err));
     r->summary->prompts = r->n;
     TW_TRY(report_sharding(r, engine, err));
@@ -347,6 +377,7 @@ trawl_status tw_arc_run(trawl_engine *engine, const struct tw_arc_run_config *co
     *summary     = (struct tw_arc_run_summary){0};
     tw_str_init(&r.text, 0);
     tw_str_init(&r.response, 0);
+    tw_str_init(&r.pattern, 0);
     trawl_status status = run(&r, engine, err);
     tw_arc_writer_close(&r.records);
     tw_arc_writer_close(&r.submission);
@@ -361,5 +392,6 @@ trawl_status tw_arc_run(trawl_engine *engine, const struct tw_arc_run_config *co
     tw_arc_job_release(&r.job);
     tw_str_release(&r.text);
     tw_str_release(&r.response);
+    tw_str_release(&r.pattern);
     return status;
 }

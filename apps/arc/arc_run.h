@@ -23,6 +23,7 @@ struct tw_arc_run_config {
     int64_t predictions;
     size_t max_output_tokens;
     double temperature;
+    bool constrain_grids; /* answers can only be grids, which fit into max_output_tokens */
     bool resume;
     int shard_id, num_shards;            /* tasks whose place is shard_id modulo num_shards */
     size_t commit_every;                 /* prompts of a commit group */

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "trawl/engine.h"
+#include "trawl/policy.h"
 #include "trawl/mask.h"
 #include "trawl/status.h"
 
@@ -72,9 +73,22 @@ struct trawl_job_config {
     /* Logits [n, vocab_size] of prompt positions, and log p of the prompt's next token at each. */
     trawl_status (*on_logits)(void *user, uint64_t request, size_t position, const float *logits,
                               const float *logprobs, size_t n, size_t vocab_size, struct trawl_error *err);
+    /* Which tokens may follow an answer's tokens [n]: of the bits set, those that its constraint allows, clear
+     * the others (bit id % 32 of word id / 32). A failure, or no bit left, ends the request with
+     * TRAWL_FINISH_ERROR. Asked of sampled answers, before each token. A world of several processes has no such
+     * callback: it could not be asked where the request runs. */
+    trawl_status (*allowed_tokens)(void *user, uint64_t request, const int32_t *tokens, size_t n,
+                                   uint32_t *bits, struct trawl_error *err);
 };
 
 TRAWL_API void trawl_job_config_init(struct trawl_job_config *config);
+
+enum trawl_constraint_kind {
+    TRAWL_CONSTRAINT_NONE        = 0,
+    TRAWL_CONSTRAINT_REGEX       = 1, /* a regular expression that matches the whole text */
+    TRAWL_CONSTRAINT_JSON_SCHEMA = 2, /* the text is JSON that satisfies a JSON schema */
+    TRAWL_CONSTRAINT_CHOICE      = 3  /* the text is one of a JSON list of strings */
+};
 
 enum trawl_early_stopping {
     TRAWL_EARLY_STOPPING_FALSE = 0, /* stop when no beam looks able to beat the worst finished one */
@@ -92,9 +106,30 @@ struct trawl_request {
     double top_p;              /* 1: off */
     double min_p;              /* 0: off */
     double repetition_penalty; /* 1: off */
+    /* More ways to choose; docs/sampling.md has their formulas and their order. */
+    double typical_p;                     /* 1: off */
+    double top_n_sigma;                   /* 0: off */
+    double xtc_probability;               /* 0: off */
+    double xtc_threshold;                 /* 0 to 0.5 */
+    double presence_penalty;              /* -2 to 2, of the answer's tokens */
+    double frequency_penalty;             /* -2 to 2, of the answer's tokens */
+    int64_t no_repeat_ngram_size;         /* 0: off */
+    size_t min_tokens;                    /* no end token before the answer has that many; 0: off */
+    const int32_t *logit_bias_tokens;     /* [n_logit_bias], at most 1024 different ids, copied */
+    const float *logit_bias;              /* [n_logit_bias], -100 to 100, copied */
+    size_t n_logit_bias;
+    const int32_t *suppress_tokens; /* [n_suppress_tokens] ids that are never chosen, copied */
+    size_t n_suppress_tokens;
+    size_t top_logprobs; /* most probable tokens to report beside each of the answer: 0 to 1024 */
+    const struct trawl_entropy_policy *entropy_policy; /* copied; NULL: off */
     uint64_t seed;
     bool has_seed;
     bool ignore_eos;
+    /* What the answer's text has to satisfy (docs/constraints.md): only tokens with which it still can are
+     * chosen, and it ends complete within max_tokens where that is possible. Read where the request runs: one
+     * that is wrong ends the request with TRAWL_FINISH_ERROR. Not for beams, n-best search and scoring. */
+    enum trawl_constraint_kind constraint_kind;
+    const char *constraint_text; /* copied; NULL without a constraint */
     struct trawl_attention_mask attention_mask;
     /* Pruning of a causal sequence: a token sees the first attention_sinks tokens and the last attention_window ones,
      * itself included, and the memory of what no token will see any more is given back, so that a long answer runs in
@@ -126,9 +161,14 @@ struct trawl_request {
 TRAWL_API void trawl_request_init(struct trawl_request *request);
 
 enum trawl_finish_reason {
-    TRAWL_FINISH_STOP   = 0, /* an end token, which is the last of `tokens` */
+    TRAWL_FINISH_STOP   = 0, /* an end token, which is the last of `tokens`, or nothing more is allowed */
     TRAWL_FINISH_LENGTH = 1, /* max_tokens, or the context is full */
     TRAWL_FINISH_ERROR  = 2  /* could not be run: `error` says why; other requests are not affected */
+};
+
+struct trawl_top_logprob {
+    int32_t token; /* -1: the distribution has no more numbers */
+    float logprob;
 };
 
 /* One continuation of a prompt. */
@@ -139,6 +179,10 @@ struct trawl_output {
     size_t n_tokens;
     double cumulative_logprob; /* sum of logprobs, in order, in double */
     double score;              /* what the outputs of a request are ordered by; 0 for a sampled answer */
+    const struct trawl_top_logprob *top_logprobs; /* [n_tokens, n_top_logprobs] most probable first */
+    size_t n_top_logprobs;
+    uint32_t entropy_states[5]; /* by the policy: tokens chosen in each enum trawl_entropy_state */
+    uint32_t n_inserted;                           /* by the policy */
 };
 
 /* Pointers are valid until the next trawl_job_next or trawl_job_close. The fields from finish_reason to
@@ -188,12 +232,14 @@ struct trawl_job_stats {
     /* Of this run, not of what was in the journal. Counters of other processes are up to 0.2 s old. */
     uint64_t prompt_tokens, generated_tokens; /* prompt tokens computed or found in the prefix cache */
     uint64_t cached_tokens;                   /* those found */
+    uint64_t steps;           /* of all replicas */
     uint64_t computed_tokens; /* through the model: prompts and answers, after a preemption once more */
     uint64_t queued, running; /* requests now: waiting, in the batch */
     uint64_t preemptions;     /* times a running request gave up its memory to an older one */
     uint64_t kv_pages, kv_pages_held, kv_pages_idle; /* now, of 64 tokens; idle: kept for their content */
     uint64_t kv_pages_peak;                          /* most held at once */
     uint64_t kv_pages_evicted;                       /* idle ones that made room */
+    double kv_pages_filled; /* share of held pages that held something, over all steps; 1 before the first */
 };
 TRAWL_API void trawl_job_stats(trawl_job *job, struct trawl_job_stats *stats);
 

@@ -70,7 +70,7 @@ struct trawl_sampled {
 /* Choose the next token as a job would, by the sampling fields of `request`; NULL: greedy. Its seed is used as
  * it is, its n_prompt says how many of the session's tokens count as the prompt; prompt and lengths are not
  * looked at. The token is not appended; asked again, the answer is the same.
- * errors: INVALID: the session is empty, a field is out of range or for jobs only (beams, completions, masks),
+ * errors: INVALID: the session is empty, a field is out of range or set that is for jobs only (beams, masks),
  *         or nothing is left to choose from. */
 TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_session_sample(trawl_session *session,
                                                              const struct trawl_request *request,

@@ -5,6 +5,8 @@
  *   trawl/status.h     trawl_status, struct trawl_error: how every call fails
  *   trawl/engine.h     trawl_engine: a model opened on a mesh
  *   trawl/job.h        trawl_job: requests in, results in order out, activations on disk, resume
+ *   trawl/mask.h       custom attention masks of a request
+ *   trawl/policy.h     sampling by the entropy of the next token: an experiment
  *   trawl/session.h    trawl_session: one timeline: append tokens, read logits, sample, fork, rewind
  *   trawl/tokenizer.h  trawl_tokenizer: text to token ids and back, chat templates
  *   trawl/world.h      trawl_world: several processes that run one engine, started by mpirun or srun
@@ -50,6 +52,8 @@
 
 #include "trawl/engine.h"
 #include "trawl/job.h"
+#include "trawl/mask.h"
+#include "trawl/policy.h"
 #include "trawl/session.h"
 #include "trawl/status.h"
 #include "trawl/tokenizer.h"

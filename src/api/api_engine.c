@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/api_constraint.h"
 #include "api/api_world.h"
 #include "base/alloc.h"
 #include "base/hash.h"
@@ -80,6 +81,7 @@ trawl_status trawl_engine_open(const struct trawl_engine_config *config, trawl_e
     c.world            = config->world == NULL ? NULL : config->world->world;
     c.devices_per_rank = config->devices_per_rank;
     c.prefix_cache     = config->prefix_cache != 0;
+    c.vocabulary       = tw_api_vocabulary;
     c.log              = (struct tw_log){config->log, config->log_user, config->log_level};
 
     trawl_engine *e = NULL;

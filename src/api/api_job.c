@@ -4,11 +4,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "api/api_sampling.h"
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/philox.h"
 #include "base/size.h"
+#include "engine/engine_world.h"
 
 enum { COMMIT_EVERY = 80, WAKE_MS = 100 };
 
@@ -21,6 +21,8 @@ void trawl_request_init(struct trawl_request *request)
 {
     *request = (struct trawl_request){.size                 = sizeof *request,
                                       .top_p                = 1,
+                                      .typical_p            = 1,
+                                      .xtc_threshold        = 0.1,
                                       .repetition_penalty   = 1,
                                       .max_tokens           = 16,
                                       .num_return_sequences = 1,
@@ -38,10 +40,12 @@ static void free_request(struct tw_job_request *q, size_t n_sites)
         tw_free(q->rows[i]);
     }
     tw_job_mask_release(&q->mask);
+    tw_job_constraint_drop(q->constraint);
     tw_job_outcome_release(&q->outcome);
     tw_free(q->rows);
     tw_free(q->row_capacity);
     tw_job_search_release(&q->search);
+    tw_job_sampling_release(&q->sampling);
     tw_free(q->ids);
     tw_free(q->task_id);
     tw_free(q);
@@ -129,6 +133,13 @@ static trawl_status on_logits(void *user, uint64_t id, size_t position, const fl
     return job->config.on_logits(job->config.user, id, position, rows, logprobs, n, n_vocab, err);
 }
 
+static trawl_status on_allowed(void *user, uint64_t id, const int32_t *tokens, size_t n, uint32_t *bits,
+                               struct trawl_error *err)
+{
+    trawl_job *job = user;
+    return job->config.allowed_tokens(job->config.user, id, tokens, n, bits, err);
+}
+
 static bool on_token(void *user, uint64_t id, int32_t token, float logprob)
 {
     trawl_job *job = user;
@@ -202,6 +213,7 @@ static trawl_status open_job(trawl_job *job, const struct trawl_job_config *conf
           .rows     = job->store != NULL || config->on_rows != NULL ? on_rows : NULL,
           .logits   = config->on_logits != NULL ? on_logits : NULL,
           .token    = config->on_token != NULL ? on_token : NULL,
+          .allowed  = config->allowed_tokens != NULL ? on_allowed : NULL,
           .finished = on_finished,
           .stop     = stop,
     };
@@ -224,6 +236,14 @@ trawl_status trawl_job_open(trawl_engine *engine, const struct trawl_job_config 
         return tw_fail(err, TRAWL_ERR_INVALID,
                        "struct trawl_job_config has size %u, expected %zu: call _init first",
                        (unsigned)config->size, sizeof *config);
+    }
+    const struct tw_world *world = tw_engine_settings(engine->engine)->world;
+    if (config->allowed_tokens != NULL && world != NULL && world->all->size > 1) {
+        return tw_fail(
+            err, TRAWL_ERR_UNSUPPORTED,
+            "allowed_tokens cannot be asked from the %d processes of a world; run one process, or give "
+            "requests a constraint",
+            world->all->size);
     }
     TW_TRY(tw_alloc(1, sizeof *job, &job, err));
     trawl_status claimed = tw_api_claim_job(engine, err);
@@ -286,6 +306,7 @@ static trawl_status make_request(const trawl_job *job, const struct trawl_reques
     TW_TRY(tw_alloc(job->n_sites, sizeof *q->row_capacity, &q->row_capacity, err));
     q->number     = number;
     q->sample_idx = r->sample_idx;
+    TW_TRY(tw_job_constraint_copy(&q->constraint, job->latest_constraint, r, err));
     TW_TRY(tw_job_mask_copy(&q->mask, r, err));
     q->prompt_hash = tw_job_mask_hash(&q->mask, r->n_prompt, tw_hash64(q->ids, n * sizeof *q->ids));
     q->engine      = (struct tw_request){
@@ -293,22 +314,24 @@ static trawl_status make_request(const trawl_job *job, const struct trawl_reques
              .prompt     = q->ids,
              .n_prompt   = r->n_prompt,
              .max_tokens = r->max_tokens,
-             .sampling   = tw_api_sampling(r, seed_of(job, r, number)),
              .stop       = q->ids + r->n_prompt,
              .n_stop     = r->n_stop_token_ids,
              .mask       = q->mask.mask,
+             .constraint = tw_job_constraint_of(q->constraint),
              .ignore_eos = r->ignore_eos,
              .capture    = job->n_sites > 0,
              .logits     = r->want_logits && job->config.on_logits != NULL,
     };
+    TW_TRY(tw_job_sampling_copy(&q->sampling, r, seed_of(job, r, number), &q->engine.sampling, err));
     TW_TRY(tw_job_search_copy(&q->search, r, &q->engine, err));
-    q->prompt_hash = tw_job_search_hash(&q->engine, q->prompt_hash);
+    q->prompt_hash = tw_job_constraint_hash(q->constraint, tw_job_search_hash(&q->engine, q->prompt_hash));
     if (id < job->n_journal) {
         const struct tw_job_outcome *known = &job->committed[id];
         if (known->number != number || known->prompt_hash != q->prompt_hash) {
-            return tw_fail(
-                err, TRAWL_ERR_EXISTS, "request %llu is not the one in the journal: its %s differs",
-                (unsigned long long)number, known->number != number ? "number" : "prompt, attention mask or search");
+            return tw_fail(err, TRAWL_ERR_EXISTS,
+                           "request %llu is not the one in the journal: its %s differs",
+                           (unsigned long long)number,
+                           known->number != number ? "number" : "prompt, mask, search or constraint");
         }
         q->outcome         = job->committed[id];
         job->committed[id] = (struct tw_job_outcome){0};
@@ -335,7 +358,9 @@ trawl_status trawl_job_submit(trawl_job *job, const struct trawl_request *reques
         status = tw_grow(&job->requests, &job->capacity, job->n_submitted + 1, sizeof(void *), err);
     }
     if (status == TRAWL_OK) {
-        job->next_number                  = q->number + 1;
+        job->next_number = q->number + 1;
+        tw_job_constraint_drop(job->latest_constraint);
+        job->latest_constraint            = tw_job_constraint_keep(q->constraint);
         job->requests[job->n_submitted++] = q;
         (void)pthread_cond_broadcast(&job->changed);
     }
@@ -394,6 +419,16 @@ static trawl_status wait_result(trawl_job *job, struct tw_job_request **out, str
     return status;
 }
 
+/* All results are there, so the run is about to end: then its counters are complete, in other processes too. */
+static void wait_run(trawl_job *job)
+{
+    (void)pthread_mutex_lock(&job->lock);
+    while (!job->run_ended) {
+        wait_changed(job);
+    }
+    (void)pthread_mutex_unlock(&job->lock);
+}
+
 static void fill_result(struct trawl_result *result, const struct tw_job_request *q)
 {
     const struct tw_job_outcome *o = &q->outcome;
@@ -431,7 +466,9 @@ trawl_status trawl_job_next(trawl_job *job, struct trawl_result *result, bool *m
     TW_TRY(wait_result(job, &q, err));
     if (q == NULL) {
         job->ended = true;
-        return tw_job_finish_files(job, err);
+        TW_TRY(tw_job_finish_files(job, err));
+        wait_run(job);
+        return TRAWL_OK;
     }
     if (!q->from_journal) {
         TW_TRY(tw_job_record(job, q, err));
@@ -462,6 +499,7 @@ void trawl_job_stats(trawl_job *job, struct trawl_job_stats *stats)
         .finished        = atomic_load(&job->n_finished),
         .committed       = atomic_load(&job->n_committed),
         .cached_tokens   = e.cached_tokens,
+        .steps           = e.steps,
         .computed_tokens = e.computed_tokens,
         .queued  = job->n_submitted - tw_min_size(job->next_pull, job->n_submitted) + e.queued + e.preempted,
         .running = e.running,
@@ -471,6 +509,8 @@ void trawl_job_stats(trawl_job *job, struct trawl_job_stats *stats)
         .kv_pages_idle    = e.idle_pages,
         .kv_pages_peak    = e.peak_pages,
         .kv_pages_evicted = e.evicted_pages,
+        .kv_pages_filled =
+            e.held_positions == 0 ? 1 : 1 - (double)e.empty_positions / (double)e.held_positions,
     };
     tw_engine_progress(job->engine->engine, &stats->prompt_tokens, &stats->generated_tokens);
     (void)pthread_mutex_unlock(&job->lock);
@@ -504,6 +544,7 @@ void trawl_job_close(trawl_job **handle)
     for (size_t i = 0; i < job->n_submitted; i++) {
         free_request(job->requests[i], job->n_sites);
     }
+    tw_job_constraint_drop(job->latest_constraint);
     tw_free(job->requests);
     tw_free(job->sites);
     tw_free(job->site_names);

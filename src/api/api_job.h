@@ -7,9 +7,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "api/api_constraint.h"
 #include "api/api_engine.h"
 #include "api/api_mask.h"
 #include "api/api_outcome.h"
+#include "api/api_sampling.h"
 #include "api/api_search.h"
 #include "base/str.h"
 #include "store/store.h"
@@ -24,8 +26,10 @@ struct tw_job_request {
     uint64_t number;          /* in the files */
     int32_t *ids;             /* owned: prompt, then stop ids */
     struct tw_job_search search;
+    struct tw_job_sampling sampling;
     char *task_id; /* owned */
     int64_t sample_idx;
+    struct tw_job_constraint *constraint; /* what engine.constraint points to; NULL: none */
     struct tw_job_mask mask; /* owned: what engine.mask points to */
     uint64_t prompt_hash;    /* with the mask in it */
     bool finished, cancelled, from_journal;
@@ -66,6 +70,7 @@ struct trawl_job {
     struct tw_job_outcome *committed; /* [n_journal] read back from the journal */
     size_t n_journal, committed_capacity;
     uint64_t group_first;  /* number of the first request of the group being made */
+    struct tw_job_constraint *latest_constraint; /* of the request submitted last; NULL: it had none */
     uint64_t next_number;  /* the least that the next request to be submitted can have */
     uint64_t recorded_end; /* after the number of the last request that was recorded */
     size_t n_recorded;     /* in the group being made */

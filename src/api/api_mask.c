@@ -71,7 +71,8 @@ trawl_status tw_job_mask_copy(struct tw_job_mask *out, const struct trawl_reques
         return status;
     }
     if (request->attention_sinks > 0 || request->attention_window > 0) {
-        out->mask.prune = true;
+        tw_job_mask_release(out);
+        out->mask.prune = true; /* of no kind: refused by the engine */
         if (from->kind == TRAWL_MASK_CAUSAL) {
             out->mask.kind   = TW_MASK_WINDOW;
             out->mask.sinks  = request->attention_sinks;

@@ -14,20 +14,24 @@ static const char *const finish_names[] = {
 /* Memory for outputs whose n_tokens are set in o->outputs. */
 static trawl_status lay_out(struct tw_job_outcome *o, struct trawl_error *err)
 {
-    size_t n = 0;
+    size_t n = 0, n_top = 0;
     for (size_t i = 0; i < o->n_outputs; i++) {
         n += o->outputs[i].n_tokens;
+        n_top += o->outputs[i].n_tokens * o->outputs[i].n_top_logprobs;
     }
     TW_TRY(tw_alloc(n, sizeof *o->tokens, &o->tokens, err));
     TW_TRY(tw_alloc(3 * n, sizeof *o->measures, &o->measures, err));
-    n = 0;
+    TW_TRY(tw_alloc(n_top, sizeof *o->top, &o->top, err));
+    n = n_top = 0;
     for (size_t i = 0; i < o->n_outputs; i++) {
         struct trawl_output *out = &o->outputs[i];
         out->tokens              = o->tokens + n;
         out->logprobs            = o->measures + 3 * n;
         out->entropies           = out->logprobs + out->n_tokens;
         out->varentropies        = out->entropies + out->n_tokens;
+        out->top_logprobs        = o->top + n_top;
         n += out->n_tokens;
+        n_top += out->n_tokens * out->n_top_logprobs;
     }
     return TRAWL_OK;
 }
@@ -41,6 +45,11 @@ static int32_t *tokens_of(const struct tw_job_outcome *o, size_t i)
 static float *measures_of(const struct tw_job_outcome *o, size_t i)
 {
     return o->measures + (o->outputs[i].logprobs - o->measures);
+}
+
+static struct trawl_top_logprob *top_of(const struct tw_job_outcome *o, size_t i)
+{
+    return o->top + (o->outputs[i].top_logprobs - o->top);
 }
 
 static void sum(struct tw_job_outcome *o)
@@ -58,6 +67,7 @@ void tw_job_outcome_release(struct tw_job_outcome *o)
     tw_free(o->outputs);
     tw_free(o->tokens);
     tw_free(o->measures);
+    tw_free(o->top);
     tw_free(o->error);
     *o = (struct tw_job_outcome){0};
 }
@@ -83,9 +93,13 @@ trawl_status tw_job_outcome_take(struct tw_job_outcome *o, const struct tw_resul
     TW_TRY(tw_alloc(r->n_outputs, sizeof *o->outputs, &o->outputs, err));
     o->n_outputs = r->n_outputs;
     for (size_t i = 0; i < r->n_outputs; i++) {
-        o->outputs[i] = (struct trawl_output){.finish_reason = reason_of(r->outputs[i].finish),
-                                              .n_tokens      = r->outputs[i].n_tokens,
-                                              .score         = r->outputs[i].score};
+        o->outputs[i] = (struct trawl_output){.finish_reason  = reason_of(r->outputs[i].finish),
+                                              .n_tokens       = r->outputs[i].n_tokens,
+                                              .n_top_logprobs = r->outputs[i].n_top,
+                                              .n_inserted     = r->outputs[i].policy.inserted,
+                                              .score          = r->outputs[i].score};
+        memcpy(o->outputs[i].entropy_states, r->outputs[i].policy.states,
+               sizeof o->outputs[i].entropy_states);
     }
     TW_TRY(lay_out(o, err));
     for (size_t i = 0; i < r->n_outputs; i++) {
@@ -97,6 +111,10 @@ trawl_status tw_job_outcome_take(struct tw_job_outcome *o, const struct tw_resul
             memcpy(to, from->logprobs, n * sizeof(float));
             memcpy(to + n, from->entropies, n * sizeof(float));
             memcpy(to + 2 * n, from->varentropies, n * sizeof(float));
+        }
+        for (size_t k = 0; k < n * from->n_top; k++) {
+            top_of(o, i)[k] =
+                (struct trawl_top_logprob){.token = from->top[k].token, .logprob = from->top[k].logprob};
         }
     }
     sum(o);
@@ -125,6 +143,40 @@ static void write_floats(struct tw_json_writer *w, const char *key, const float 
     tw_json_end_array(w);
 }
 
+/* Of every token its list: ids and log-probabilities in turns. */
+static void write_top(struct tw_json_writer *w, const struct trawl_output *o)
+{
+    const struct trawl_top_logprob *top = o->top_logprobs;
+    tw_json_key(w, "n_top");
+    tw_json_int(w, (int64_t)o->n_top_logprobs);
+    tw_json_key(w, "top");
+    tw_json_begin_array(w);
+    for (size_t i = 0; i < o->n_tokens * o->n_top_logprobs; i++) {
+        tw_json_int(w, top[i].token);
+        write_float(w, top[i].logprob);
+    }
+    tw_json_end_array(w);
+}
+
+/* Nothing where there was no policy: with one, every token is chosen in some state. */
+static void write_policy(struct tw_json_writer *w, const struct trawl_output *o)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < TRAWL_ENTROPY_STATES; i++) {
+        n += o->entropy_states[i];
+    }
+    if (n == 0) {
+        return;
+    }
+    tw_json_key(w, "entropy_states");
+    tw_json_begin_array(w);
+    for (size_t i = 0; i < TRAWL_ENTROPY_STATES; i++) {
+        tw_json_int(w, o->entropy_states[i]);
+    }
+    tw_json_int(w, o->n_inserted);
+    tw_json_end_array(w);
+}
+
 static void write_answer(struct tw_json_writer *w, enum trawl_finish_reason finish,
                          const struct trawl_output *o)
 {
@@ -139,6 +191,10 @@ static void write_answer(struct tw_json_writer *w, enum trawl_finish_reason fini
     write_floats(w, "logprobs", o->logprobs, o->n_tokens);
     write_floats(w, "entropy", o->entropies, o->n_tokens);
     write_floats(w, "varentropy", o->varentropies, o->n_tokens);
+    if (o->n_top_logprobs > 0) {
+        write_top(w, o);
+    }
+    write_policy(w, o);
 }
 
 static void write_outputs(struct tw_json_writer *w, const struct tw_job_outcome *o)
@@ -245,6 +301,43 @@ static const json_t *output_at(const json_t *record, const json_t *list, size_t 
     return list == NULL ? record : json_array_get(list, i);
 }
 
+static trawl_status read_top(const json_t *j, struct tw_job_outcome *o, size_t i, struct trawl_error *err)
+{
+    json_t *list = NULL;
+    size_t n     = o->outputs[i].n_tokens * o->outputs[i].n_top_logprobs;
+    TW_TRY(tw_json_get_array(j, "top", "journal record", &list, err));
+    if (json_array_size(list) != 2 * n) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record: \"top\" has %zu numbers, expected %zu",
+                       json_array_size(list), 2 * n);
+    }
+    for (size_t k = 0; k < n; k++) {
+        double logprob = 0;
+        TW_TRY(read_float(json_array_get(list, 2 * k + 1), "top", &logprob, err));
+        top_of(o, i)[k] = (struct trawl_top_logprob){
+            .token = (int32_t)json_integer_value(json_array_get(list, 2 * k)), .logprob = (float)logprob};
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status read_policy(const json_t *j, struct trawl_output *o, struct trawl_error *err)
+{
+    json_t *list = NULL;
+    TW_TRY(tw_json_get_array(j, "entropy_states", "journal record", &list, err));
+    if (list == NULL) {
+        return TRAWL_OK;
+    }
+    if (json_array_size(list) != TRAWL_ENTROPY_STATES + 1) {
+        return tw_fail(err, TRAWL_ERR_FORMAT,
+                       "journal record: \"entropy_states\" has %zu numbers, expected %d",
+                       json_array_size(list), TRAWL_ENTROPY_STATES + 1);
+    }
+    for (size_t i = 0; i < TRAWL_ENTROPY_STATES; i++) {
+        o->entropy_states[i] = (uint32_t)json_integer_value(json_array_get(list, i));
+    }
+    o->n_inserted = (uint32_t)json_integer_value(json_array_get(list, TRAWL_ENTROPY_STATES));
+    return TRAWL_OK;
+}
+
 static trawl_status read_output(const json_t *j, struct tw_job_outcome *o, size_t i, struct trawl_error *err)
 {
     json_t *tokens = NULL, *score = json_object_get(j, "score");
@@ -253,14 +346,33 @@ static trawl_status read_output(const json_t *j, struct tw_job_outcome *o, size_
     TW_TRY(read_finish(j, &o->outputs[i].finish_reason, err));
     TW_TRY(tw_json_get_array(j, "tokens", "journal record", &tokens, err));
     for (size_t k = 0; k < n; k++) {
-        tokens_of(o, i)[k] = (int32_t)json_integer_value(json_array_get(tokens, k));
+        const json_t *id = json_array_get(tokens, k);
+        if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX) {
+            return tw_fail(err, TRAWL_ERR_FORMAT, "journal record: \"tokens\" holds %s, expected token ids",
+                           tw_json_type_name(id));
+        }
+        tokens_of(o, i)[k] = (int32_t)json_integer_value(id);
     }
     if (score != NULL) {
         TW_TRY(read_float(score, "score", &o->outputs[i].score, err));
     }
+    TW_TRY(read_top(j, o, i, err));
+    TW_TRY(read_policy(j, &o->outputs[i], err));
     TW_TRY(read_floats(j, "logprobs", to, n, err));
     TW_TRY(read_floats(j, "entropy", to + n, n, err));
     return read_floats(j, "varentropy", to + 2 * n, n, err);
+}
+
+static trawl_status read_n_top(const json_t *j, struct trawl_output *o, struct trawl_error *err)
+{
+    int64_t n = 0;
+    TW_TRY(tw_json_get_int(j, "n_top", "journal record", &n, err));
+    if (n < 0 || n > TW_SAMPLE_MAX_TOP_LOGPROBS) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "journal record: \"n_top\" is %lld, expected 0 to %d",
+                       (long long)n, TW_SAMPLE_MAX_TOP_LOGPROBS);
+    }
+    o->n_top_logprobs = (size_t)n;
+    return TRAWL_OK;
 }
 
 static trawl_status read_outputs(const json_t *record, struct tw_job_outcome *o, struct trawl_error *err)
@@ -274,6 +386,7 @@ static trawl_status read_outputs(const json_t *record, struct tw_job_outcome *o,
         json_t *tokens = NULL;
         TW_TRY(tw_json_get_array(output_at(record, list, i), "tokens", "journal record", &tokens, err));
         o->outputs[i].n_tokens = json_array_size(tokens);
+        TW_TRY(read_n_top(output_at(record, list, i), &o->outputs[i], err));
     }
     TW_TRY(lay_out(o, err));
     for (size_t i = 0; i < n; i++) {

@@ -11,8 +11,9 @@ struct tw_job_outcome {
     enum trawl_finish_reason finish;
     struct trawl_output *outputs; /* [n_outputs] owned; they point into the next two */
     size_t n_outputs;
-    int32_t *tokens; /* of all outputs; owned */
-    float *measures; /* of each output its logprobs, entropies, varentropies; owned */
+    int32_t *tokens;               /* of all outputs; owned */
+    float *measures;               /* of each output its logprobs, entropies, varentropies; owned */
+    struct trawl_top_logprob *top; /* of all outputs; owned */
     uint64_t n_nodes;
     bool truncated;
     char *error; /* owned */

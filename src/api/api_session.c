@@ -98,7 +98,7 @@ trawl_status trawl_session_logits(trawl_session *session, const float **logits, 
     return status;
 }
 
-/* Fields that say what is made of a whole prompt would be passed over in silence. */
+/* What a job does with a prompt or keeps from token to token, a session would pass over in silence. */
 static trawl_status check_request(const struct trawl_request *r, struct trawl_error *err)
 {
     if (r->size != sizeof *r) {
@@ -106,12 +106,18 @@ static trawl_status check_request(const struct trawl_request *r, struct trawl_er
                        "struct trawl_request has size %u, expected %zu: call _init first", (unsigned)r->size,
                        sizeof *r);
     }
-    if (r->num_beams > 0 || r->n_completions > 0 || r->nbest_min_prob != 0) {
-        return tw_fail(err, TRAWL_ERR_INVALID,
-                       "a session samples one token: beams, completions and n-best need a job");
-    }
-    if (r->attention_mask.kind != TRAWL_MASK_CAUSAL || r->attention_window > 0) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "attention in a session is causal: other masks need a job");
+    const char *what = r->num_beams > 0                              ? "num_beams"
+                       : r->n_completions > 0                        ? "n_completions"
+                       : r->nbest_min_prob != 0                      ? "nbest_min_prob"
+                       : r->attention_mask.kind != TRAWL_MASK_CAUSAL ? "attention_mask"
+                       : r->attention_window > 0                     ? "attention_window"
+                       : r->constraint_kind != TRAWL_CONSTRAINT_NONE ? "constraint_kind"
+                       : r->entropy_policy != NULL                   ? "entropy_policy"
+                       : r->top_logprobs > 0                         ? "top_logprobs"
+                                                                     : NULL;
+    if (what != NULL) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "%s is set: it is for jobs, a session samples one token",
+                       what);
     }
     return TRAWL_OK;
 }

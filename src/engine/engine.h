@@ -134,6 +134,7 @@ struct tw_output {
     size_t n_tokens;
     const struct tw_top_logprob *top; /* [n_tokens, n_top] */
     size_t n_top;
+    struct tw_policy_track policy;
     double score; /* what the outputs of a request are ordered by */
     enum tw_finish finish;
 };
@@ -167,9 +168,9 @@ struct tw_work {
                            size_t n, size_t n_vocab, struct trawl_error *err);
     /* One token of an answer that is sampled, as it comes; false ends the answer with it (TW_FINISH_STOP). */
     bool (*token)(void *user, uint64_t id, int32_t token, float logprob);
-    /* Which tokens may follow the answer's tokens [n] of a sampled request: clear bits of those that may not, of the
-     * ones its constraint allows. A failure, or no bit left, ends the request with an error. NULL: nobody asks. Not
-     * asked in other processes: a world of several has to have none. */
+    /* Which tokens may follow the answer's tokens [n] of a sampled request: clear bits of those that may not, of
+     * the ones its constraint allows. A failure, or no bit left, ends the request with an error. NULL: nobody
+     * asks. Not asked in other processes: a world of several has to have none. */
     trawl_status (*allowed)(void *user, uint64_t id, const int32_t *tokens, size_t n, uint32_t *bits,
                             struct trawl_error *err);
     trawl_status (*finished)(void *user, const struct tw_result *result, struct trawl_error *err);
@@ -191,7 +192,8 @@ void tw_engine_progress(const struct tw_engine *engine, uint64_t *prompt_tokens,
  * processes are up to 0.2 s old while it runs. */
 struct tw_engine_stats {
     uint64_t running, preempted, queued; /* requests now: in the batch; waiting to go on; without room yet */
-    uint64_t computed_tokens;            /* rows that went through the model */
+    uint64_t steps;
+    uint64_t computed_tokens; /* rows that went through the model, in those steps */
     uint64_t cached_tokens;              /* of prompts, found in the prefix cache instead */
     uint64_t preemptions;
     uint64_t evicted_pages;

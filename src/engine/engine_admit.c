@@ -54,7 +54,18 @@ static trawl_status check_request(const struct tw_replica *r, const struct tw_re
                        "%zu prompt and %zu new tokens need %zu KV pages of %d tokens, the cache has %zu",
                        q->n_prompt, q->max_tokens, pages, TW_KV_BLOCK, r->pages.n_pages);
     }
-    return tw_sample_params_check(&q->sampling, err);
+    TW_TRY(tw_sample_params_check(&q->sampling, err));
+    return tw_sample_params_check_ids(&q->sampling, vocab, err);
+}
+
+/* Before max_tokens is cut to what the context holds. */
+static trawl_status check_lengths(const struct tw_request *q, struct trawl_error *err)
+{
+    if (q->sampling.min_tokens > q->max_tokens) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "min_tokens is %zu, more than max_tokens, which is %zu",
+                       q->sampling.min_tokens, q->max_tokens);
+    }
+    return TRAWL_OK;
 }
 
 static trawl_status refuse(struct tw_replica *r, const struct trawl_error *why)
@@ -73,11 +84,12 @@ static enum tw_pull pull(struct tw_replica *r)
     if (answer != TW_PULL_REQUEST) {
         return answer;
     }
-    r->has_held = true;
+    r->has_held         = true;
+    trawl_status status = check_lengths(q, &why);
     if (q->n_prompt <= limit && q->max_tokens > limit - q->n_prompt) {
         q->max_tokens = limit - q->n_prompt; /* the context is full then */
     }
-    if (check_request(r, q, &why) != TRAWL_OK) {
+    if (status != TRAWL_OK || check_request(r, q, &why) != TRAWL_OK) {
         r->status = refuse(r, &why);
     }
     return answer;

@@ -98,7 +98,7 @@ static trawl_status check(const struct tw_replica *r, const struct tw_request *q
     if (q->max_tokens == 0) {
         return tw_fail(err, TRAWL_ERR_INVALID, "beam search needs max_tokens of at least 1, here it is 0");
     }
-    return tw_group_check_search(q, "num_beams", err);
+    return tw_group_check_search(r, q, "num_beams", err);
 }
 
 static size_t width(const struct tw_replica *r, const struct tw_request *q)
@@ -395,10 +395,10 @@ static trawl_status advance(struct tw_replica *r, struct tw_group *g, bool *done
     return TRAWL_OK;
 }
 
-const struct tw_group_kind tw_group_beam = {.check        = check,
-                                            .width        = width,
-                                            .pages        = pages,
-                                            .begin        = begin,
-                                            .row          = row,
-                                            .advance      = advance,
-                                            .end          = end};
+const struct tw_group_kind tw_group_beam = {.check   = check,
+                                            .width   = width,
+                                            .pages   = pages,
+                                            .begin   = begin,
+                                            .row     = row,
+                                            .advance = advance,
+                                            .end     = end};

@@ -112,15 +112,23 @@ struct tw_sample_input tw_group_sample_input(const struct tw_replica *r, const s
         .end_tokens = {{.ids = c->eos, .n = q->ignore_eos ? 0 : c->n_eos}, {.ids = q->stop, .n = q->n_stop}}};
 }
 
-trawl_status tw_group_check_search(const struct tw_request *q, const char *what, struct trawl_error *err)
+trawl_status tw_group_check_search(const struct tw_replica *r, const struct tw_request *q, const char *what,
+                                   struct trawl_error *err)
 {
     if (q->sampling.temperature > 0) {
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s with temperature %g: expected 0, nothing is drawn",
                        what, q->sampling.temperature);
     }
+    if (q->sampling.policy.on) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s with an entropy policy: nothing is drawn", what);
+    }
     if (q->sampling.top_logprobs > 0) {
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s reports no top_logprobs, here %zu are wanted", what,
                        q->sampling.top_logprobs);
+    }
+    if (r->work->allowed != NULL) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s in a run whose caller says which tokens are allowed",
+                       what);
     }
     if (q->capture || q->logits) {
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: %s are had from requests without it", what,
@@ -129,7 +137,8 @@ trawl_status tw_group_check_search(const struct tw_request *q, const char *what,
     return TRAWL_OK;
 }
 
-trawl_status tw_group_check_plain(const struct tw_request *q, const char *what, struct trawl_error *err)
+trawl_status tw_group_check_plain(const struct tw_replica *r, const struct tw_request *q, const char *what,
+                                  struct trawl_error *err)
 {
     const struct tw_sample_params *p = &q->sampling;
     bool penalty = p->repetition_penalty < 1 || p->repetition_penalty > 1 || p->presence_penalty < 0 ||
@@ -141,7 +150,7 @@ trawl_status tw_group_check_plain(const struct tw_request *q, const char *what, 
                        "min_tokens, logit_bias and suppressed tokens cannot be had with it",
                        what);
     }
-    return tw_group_check_search(q, what, err);
+    return tw_group_check_search(r, q, what, err);
 }
 
 bool tw_group_ends(const struct tw_replica *r, const struct tw_request *q, int32_t token)

@@ -84,9 +84,11 @@ struct tw_sample_input tw_group_sample_input(const struct tw_replica *r, const s
 
 /* Searching and scoring take the model's distribution as it is and hand out no rows: what else is asked for is
  * refused. `what`: the parameter that asks for the search. */
-trawl_status tw_group_check_search(const struct tw_request *q, const char *what, struct trawl_error *err);
+trawl_status tw_group_check_search(const struct tw_replica *r, const struct tw_request *q, const char *what,
+                                   struct trawl_error *err);
 /* Nor are there processors. */
-trawl_status tw_group_check_plain(const struct tw_request *q, const char *what, struct trawl_error *err);
+trawl_status tw_group_check_plain(const struct tw_replica *r, const struct tw_request *q, const char *what,
+                                  struct trawl_error *err);
 
 /* Does this token end an answer of the request: one of the model's end tokens, or of its own? */
 bool tw_group_ends(const struct tw_replica *r, const struct tw_request *q, int32_t token);

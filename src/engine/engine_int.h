@@ -106,14 +106,20 @@ void tw_replica_preempt(struct tw_replica *r);
 
 /* engine_plan.c: set n_rows of every branch, and reserve the pages for it. */
 trawl_status tw_replica_plan(struct tw_replica *r);
+/* Is all that is wanted of such a request the rows of the run's sites? Steps of nothing else leave out the
+ * layers above the deepest site, so its pages are not whole and nobody else can use them. */
+bool tw_replica_is_shallow(const struct tw_replica *r, const struct tw_request *q);
 /* Do requests like this use the prefix cache? */
 bool tw_replica_shares(const struct tw_replica *r, const struct tw_request *q);
-/* The first pages of a branch that need not be computed if the cache has them: nothing is wanted of their rows. */
+/* The first pages of a branch that need not be computed if the cache has them: nothing is wanted of their
+ * rows. */
 size_t tw_replica_reusable(const struct tw_replica *r, const struct tw_sequence *s);
 /* After rows of a branch were computed: its whole pages go into the cache, its prompt is counted. */
 void tw_replica_remember(struct tw_replica *r, struct tw_sequence *s);
 
-/* engine_stats.c: what a replica counted since the last time goes into the engine's counters. */
+/* engine_stats.c: r->step has been computed. */
+void tw_replica_count_step(struct tw_replica *r);
+/* What a replica counted since the last time goes into the engine's counters. */
 void tw_replica_tell(struct tw_replica *r);
 void tw_engine_add_stats(struct tw_engine *e, const struct tw_engine_stats *before,
                          const struct tw_engine_stats *now);

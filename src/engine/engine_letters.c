@@ -26,18 +26,27 @@ static size_t score_tokens(const struct tw_request *q)
     return q->score.n == 0 ? 0 : q->score.ends[q->score.n - 1];
 }
 
+static size_t sampling_words(const struct tw_request *q)
+{
+    return 2 * q->sampling.n_bias + q->sampling.n_suppress_tokens;
+}
+
 trawl_status tw_letter_pack_request(const struct tw_request *q, struct tw_engine_letter **out, size_t *bytes,
                                     struct trawl_error *err)
 {
     struct tw_engine_letter *letter = NULL;
-    size_t n = sizeof *letter + 4 * (mask_words(q) + q->n_prompt + q->n_stop + q->score.n + score_tokens(q)) +
-               q->constraint.n;
+    size_t n =
+        sizeof *letter +
+        4 * (mask_words(q) + q->n_prompt + q->n_stop + q->score.n + score_tokens(q) + sampling_words(q)) +
+        q->constraint.n;
     TW_TRY(tw_alloc(n, 1, &letter, err));
     letter->kind           = TW_LETTER_REQUEST;
     letter->request        = *q;
     letter->request.prompt = letter->request.stop = letter->request.score.tokens = NULL;
     letter->request.score.ends                                                   = NULL;
     letter->request.constraint.text                                              = NULL;
+    letter->request.sampling.bias_tokens = letter->request.sampling.suppress_tokens = NULL;
+    letter->request.sampling.bias                                                   = NULL;
     /* The mask's words of 64 bits come first: the payload begins at a multiple of 8. Whether it has lists is told by
      * its pointers, which mean nothing else there. */
     uint8_t *to = put((uint8_t *)letter->data, q->mask.rows, tw_mask_rows_bytes(&q->mask, q->n_prompt) / 4);
@@ -46,6 +55,9 @@ trawl_status tw_letter_pack_request(const struct tw_request *q, struct tw_engine
     to          = put(to, q->stop, q->n_stop);
     to          = put(to, q->score.ends, q->score.n);
     to          = put(to, q->score.tokens, score_tokens(q));
+    to          = put(to, q->sampling.bias_tokens, q->sampling.n_bias);
+    to          = put(to, q->sampling.bias, q->sampling.n_bias);
+    to          = put(to, q->sampling.suppress_tokens, q->sampling.n_suppress_tokens);
     if (q->constraint.n > 0) { /* bytes, so they come last */
         memcpy(to, q->constraint.text, q->constraint.n);
     }
@@ -64,11 +76,15 @@ void tw_letter_request(const struct tw_engine_letter *letter, struct tw_request 
     if (q->mask.lengths != NULL) {
         q->mask.lengths = (const uint32_t *)(const void *)(mask + tw_mask_rows_bytes(&q->mask, q->n_prompt));
     }
-    q->prompt       = (const int32_t *)(const void *)letter->data + mask_words(q);
-    q->stop         = q->prompt + q->n_prompt;
-    q->score.ends   = (const uint32_t *)(q->stop + q->n_stop);
-    q->score.tokens = (const int32_t *)(q->score.ends + q->score.n);
-    q->constraint.text = (const char *)(q->score.tokens + score_tokens(q));
+    q->prompt                  = (const int32_t *)(const void *)letter->data + mask_words(q);
+    q->stop                    = q->prompt + q->n_prompt;
+    q->score.ends              = (const uint32_t *)(q->stop + q->n_stop);
+    q->score.tokens            = (const int32_t *)(q->score.ends + q->score.n);
+    struct tw_sample_params *p = &q->sampling;
+    p->bias_tokens             = q->score.tokens + score_tokens(q);
+    p->bias                    = (const float *)(const void *)(p->bias_tokens + p->n_bias);
+    p->suppress_tokens         = p->bias_tokens + 2 * p->n_bias;
+    q->constraint.text         = (const char *)(p->suppress_tokens + p->n_suppress_tokens);
 }
 
 trawl_status tw_letter_pack_outputs(const struct tw_result *r, float **data, size_t *bytes,
@@ -78,15 +94,18 @@ trawl_status tw_letter_pack_outputs(const struct tw_result *r, float **data, siz
     size_t n    = r->n_outputs * sizeof(struct tw_letter_output);
     *data       = NULL;
     for (size_t i = 0; i < r->n_outputs; i++) {
-        n += 4 * r->outputs[i].n_tokens * sizeof(float);
+        n += r->outputs[i].n_tokens * (4 * sizeof(float) + r->outputs[i].n_top * sizeof *r->outputs[i].top);
     }
     TW_TRY(tw_alloc(n, 1, &to, err));
     *data  = (float *)(void *)to;
     *bytes = n;
     for (size_t i = 0; i < r->n_outputs; i++) {
         const struct tw_output *o    = &r->outputs[i];
-        struct tw_letter_output head = {
-            .score = o->score, .n_tokens = (uint32_t)o->n_tokens, .finish = (int32_t)o->finish};
+        struct tw_letter_output head = {.score    = o->score,
+                                        .n_tokens = (uint32_t)o->n_tokens,
+                                        .n_top    = (uint32_t)o->n_top,
+                                        .finish   = (int32_t)o->finish,
+                                        .policy   = o->policy};
         memcpy(to, &head, sizeof head);
         to += sizeof head;
     }
@@ -97,6 +116,7 @@ trawl_status tw_letter_pack_outputs(const struct tw_result *r, float **data, siz
             memcpy(to, parts[k], o->n_tokens * sizeof(float));
             to += o->n_tokens * sizeof(float);
         }
+        to = put(to, o->top, o->n_tokens * o->n_top * (sizeof *o->top / 4));
     }
     return TRAWL_OK;
 }
@@ -114,9 +134,12 @@ const float *tw_letter_outputs(const struct tw_engine_letter *l, struct tw_outpu
                                         .entropies    = at + 2 * n,
                                         .varentropies = at + 3 * n,
                                         .n_tokens     = n,
-                                        .score        = head.score,
-                                        .finish       = (enum tw_finish)head.finish};
-        at += 4 * n;
+                                        .top    = (const struct tw_top_logprob *)(const void *)(at + 4 * n),
+                                        .n_top  = head.n_top,
+                                        .policy = head.policy,
+                                        .score  = head.score,
+                                        .finish = (enum tw_finish)head.finish};
+        at += n * (4 + head.n_top * (sizeof(struct tw_top_logprob) / sizeof *at));
     }
     return at;
 }

@@ -15,6 +15,7 @@ enum { TW_WANT_ROWS = 1, TW_WANT_LOGITS = 2, TW_WANT_TOKENS = 4 };
 enum tw_letter_kind {
     /* from rank 0 */
     TW_LETTER_REQUEST = 1, /* `request`; rows and lengths of its mask, prompt, stop tokens, ends and tokens of what is to be scored,
+                              tokens and values of the logit bias, suppressed tokens,
                               the constraint's text */
     TW_LETTER_DROP,        /* id: answers end with the next token */
     TW_LETTER_NO_MORE,     /* no more requests */
@@ -52,7 +53,7 @@ struct tw_letter_output {
     double score;
     uint32_t n_tokens, n_top;
     int32_t finish;
-    uint32_t unused;
+    struct tw_policy_track policy;
 };
 
 /* The outputs of a result as they follow a letter's head; *data is the caller's to free. */

@@ -179,10 +179,8 @@ static trawl_status check_together(const struct tw_mask *m, size_t n_prompt, siz
 trawl_status tw_mask_check(const struct tw_mask *m, size_t n_prompt, size_t together, struct trawl_error *err)
 {
     if (m->prune && m->kind != TW_MASK_WINDOW) {
-        return tw_fail(
-            err, TRAWL_ERR_INVALID,
-            "attention_sinks and attention_window prune a causal sequence, the request has an attention mask "
-            "of another kind");
+        return tw_fail(err, TRAWL_ERR_INVALID,
+                       "attention_sinks and attention_window are for requests without an attention mask");
     }
     switch (m->kind) {
     case TW_MASK_CAUSAL: return TRAWL_OK;

@@ -45,7 +45,6 @@ struct nbest_state {
 static trawl_status check(const struct tw_replica *r, const struct tw_request *q, struct trawl_error *err)
 {
     const struct tw_nbest_params *p = &q->nbest;
-    (void)r;
     if (!(p->min_prob > 0 && p->min_prob <= 1)) {
         return tw_fail(err, TRAWL_ERR_INVALID, "min_prob is %g, expected more than 0 and at most 1",
                        p->min_prob);
@@ -57,7 +56,7 @@ static trawl_status check(const struct tw_replica *r, const struct tw_request *q
     if (q->max_tokens == 0) {
         return tw_fail(err, TRAWL_ERR_INVALID, "n-best search needs max_tokens of at least 1, here it is 0");
     }
-    return tw_group_check_plain(q, "n-best search", err);
+    return tw_group_check_plain(r, q, "n-best search", err);
 }
 
 static size_t width(const struct tw_replica *r, const struct tw_request *q)
@@ -301,10 +300,10 @@ static trawl_status advance(struct tw_replica *r, struct tw_group *g, bool *done
     return more ? TRAWL_OK : report(r, g);
 }
 
-const struct tw_group_kind tw_group_nbest = {.check        = check,
-                                             .width        = width,
-                                             .pages        = pages,
-                                             .begin        = begin,
-                                             .row          = row,
-                                             .advance      = advance,
-                                             .end          = end};
+const struct tw_group_kind tw_group_nbest = {.check   = check,
+                                             .width   = width,
+                                             .pages   = pages,
+                                             .begin   = begin,
+                                             .row     = row,
+                                             .advance = advance,
+                                             .end     = end};

@@ -13,7 +13,7 @@
 struct step_head {
     uint64_t bytes; /* of all of it; 0: the run is over */
     uint64_t n_visible;
-    uint32_t n_rows, n_segments, n_logit_rows, n_captures, n_pages, n_copies, n_blocks, unused;
+    uint32_t n_rows, n_segments, n_logit_rows, n_captures, n_pages, n_copies, n_blocks, shallow;
 };
 struct step_segment {
     uint64_t position;
@@ -88,7 +88,8 @@ trawl_status tw_peers_send_step(struct tw_replica *r, struct trawl_error *err)
                                   .n_captures   = (uint32_t)step->n_captures,
                                   .n_copies     = (uint32_t)step->n_copies,
                                   .n_blocks     = (uint32_t)r->masks.n_blocks,
-                                  .n_visible    = r->masks.n_visible};
+                                  .n_visible    = r->masks.n_visible,
+                                  .shallow      = step->shallow};
     for (size_t i = 0; i < step->n_segments; i++) {
         head.n_pages += pages_of(&step->segments[i]);
     }
@@ -154,6 +155,7 @@ static void unpack_step(struct tw_replica *r, const struct step_head *head)
                     .captures     = r->captures,
                     .n_copies     = head->n_copies,
                     .copies       = r->copies.list,
+                    .shallow      = head->shallow != 0,
     };
     for (uint32_t i = 0; i < head->n_segments; i++) {
         struct step_segment g;

@@ -9,9 +9,14 @@
 
 /* ---- the prefix cache ---- */
 
+bool tw_replica_is_shallow(const struct tw_replica *r, const struct tw_request *q)
+{
+    return q->capture && r->n_sites > 0 && q->max_tokens == 0 && !q->logits;
+}
+
 bool tw_replica_shares(const struct tw_replica *r, const struct tw_request *q)
 {
-    return r->engine->config.prefix_cache && q->mask.kind == TW_MASK_CAUSAL;
+    return r->engine->config.prefix_cache && q->mask.kind == TW_MASK_CAUSAL && !tw_replica_is_shallow(r, q);
 }
 
 size_t tw_replica_reusable(const struct tw_replica *r, const struct tw_sequence *s)

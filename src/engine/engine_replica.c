@@ -240,6 +240,7 @@ void tw_replica_loop(struct tw_replica *r)
 {
     tw_float_mode_compute();
     run_loop(r);
+    tw_replica_tell(r);
     if (r->peers.comm != NULL) {
         struct trawl_error why;
         trawl_status status = tw_peers_send_end(r, &why);

@@ -15,8 +15,8 @@ static size_t pages(const struct tw_replica *r, const struct tw_request *q)
     return tw_mask_pages_held(&q->mask, q->n_prompt + q->max_tokens, r->engine->config.prefill_chunk);
 }
 
-/* An answer with limits may have tokens that nothing was drawn for yet, because nothing else may stand there: they
- * are computed in one step, and their rows say how probable they were. */
+/* An answer with limits may have tokens that nothing was drawn for yet, because nothing else may stand
+ * there: they are computed in one step, and their rows say how probable they were. */
 
 /* The answer ends: with the last token that is known, or because nothing may follow. That token need not be
  * computed. */
@@ -31,8 +31,9 @@ static trawl_status extend(struct tw_replica *r, struct tw_group *g, struct endi
     const struct tw_request *q = &g->request;
     struct tw_sequence *s      = &g->branches[0];
     size_t known               = s->n_tokens;
-    bool runs                  = r->work->allowed == NULL && !(q->capture && r->work->token != NULL);
-    *ending                    = (struct ending){false, false};
+    /* Not where a callback may have the last word on each token, before rows of the next are handed out. */
+    bool runs = r->work->allowed == NULL && !(q->capture && r->work->token != NULL);
+    *ending   = (struct ending){false, false};
     for (size_t run = 0; run < TW_LIMITS_RUN && !ending->token && !ending->nothing; run++) {
         size_t n = s->n_tokens - q->n_prompt;
         struct tw_allowed allowed;
@@ -69,16 +70,17 @@ static trawl_status begin(struct tw_replica *r, struct tw_group *g, struct trawl
                : TRAWL_OK;
 }
 
-static struct tw_sample_input input_of(const struct tw_sequence *s, size_t place, const float *logits)
+/* What the token at `place` is chosen from. */
+static struct tw_sample_input input_of(const struct tw_replica *r, const struct tw_sequence *s, size_t place,
+                                       const float *logits)
 {
-    const struct tw_request *q = &s->group->request;
-    return (struct tw_sample_input){.logits    = logits,
-                                    .params    = &q->sampling,
-                                    .history   = s->tokens,
-                                    .n_history = place,
-                                    .n_prompt  = q->n_prompt,
-                                    .position  = place,
-                                    .allowed   = tw_limits_mask(s->group->limits, place - q->n_prompt)};
+    size_t n                  = place - s->group->request.n_prompt;
+    struct tw_sample_input in = tw_group_sample_input(r, s, logits);
+    in.n_history = in.position = place;
+    in.allowed                 = tw_limits_mask(s->group->limits, n);
+    in.track                   = &s->policy;
+    in.top                     = s->top + n * s->n_top;
+    return in;
 }
 
 /* Rows of the prompt before its last get the log-probability of the next token; all others choose one. */
@@ -92,7 +94,7 @@ static void row(struct tw_replica *r, const struct tw_group_row *row)
         r->next_logprob[row->index] = tw_sample_logprob(&r->engine->kernels, row->logits,
                                                         r->engine->model->config.vocab, s->tokens[next]);
     } else if (q->max_tokens > 0) {
-        const struct tw_sample_input in = input_of(s, next, row->logits);
+        const struct tw_sample_input in = input_of(r, s, next, row->logits);
         r->sampled[row->index]          = tw_sample_choose(row->sampler, &in);
     }
 }
@@ -105,6 +107,9 @@ static trawl_status report(struct tw_replica *r, const struct tw_sequence *s, en
                                   .entropies    = s->entropies,
                                   .varentropies = s->varentropies,
                                   .n_tokens     = s->n_tokens - q->n_prompt,
+                                  .top          = s->top,
+                                  .n_top        = s->n_top,
+                                  .policy       = s->policy,
                                   .finish       = how};
     return tw_group_report(r, q, how, &output, 1, NULL);
 }
@@ -114,13 +119,13 @@ static trawl_status give_up(struct tw_replica *r, const struct tw_sequence *s, s
 {
     struct trawl_error why;
     const float *logits             = r->logits + index * r->engine->model->config.vocab;
-    const struct tw_sample_input in = input_of(s, place, logits);
+    const struct tw_sample_input in = input_of(r, s, place, logits);
     (void)tw_sample_explain(&r->samplers[0], &in, &why);
     return tw_group_report(r, &s->group->request, TW_FINISH_ERROR, NULL, 0, &why);
 }
 
-/* A token of the answer has come: at `place`, where it is known already if nothing else could stand there; `index`:
- * its row in r->sampled. */
+/* A token of the answer has come: at `place`, where it is known already if nothing else could stand there;
+ * `index`: its row in r->sampled. */
 static trawl_status take(struct tw_replica *r, struct tw_sequence *s, size_t place, size_t index, bool *done)
 {
     const struct tw_request *q   = &s->group->request;
@@ -134,7 +139,10 @@ static trawl_status take(struct tw_replica *r, struct tw_sequence *s, size_t pla
     s->entropies[n]    = got->entropy;
     s->varentropies[n] = got->varentropy;
     s->tokens[place]   = got->token;
-    s->n_tokens        = tw_max_size(s->n_tokens, place + 1);
+    if (q->sampling.policy.on) {
+        tw_policy_count(&s->policy, got->state, got->inserted);
+    }
+    s->n_tokens = tw_max_size(s->n_tokens, place + 1);
     atomic_fetch_add_explicit(&r->engine->generated_tokens, 1, memory_order_relaxed);
     bool stop = tw_group_ends(r, q, got->token);
     if (r->work->token != NULL && !r->work->token(r->work->user, q->id, got->token, got->logprob)) {

@@ -64,7 +64,7 @@ static trawl_status check(const struct tw_replica *r, const struct tw_request *q
             }
         }
     }
-    return tw_group_check_plain(q, "completions", err);
+    return tw_group_check_plain(r, q, "completions", err);
 }
 
 static size_t width(const struct tw_replica *r, const struct tw_request *q)
@@ -213,10 +213,10 @@ static trawl_status advance(struct tw_replica *r, struct tw_group *g, bool *done
     return tw_group_report(r, &g->request, TW_FINISH_LENGTH, s->outputs, g->request.score.n, NULL);
 }
 
-const struct tw_group_kind tw_group_score = {.check        = check,
-                                             .width        = width,
-                                             .pages        = pages,
-                                             .begin        = begin,
-                                             .row          = row,
-                                             .advance      = advance,
-                                             .end          = end};
+const struct tw_group_kind tw_group_score = {.check   = check,
+                                             .width   = width,
+                                             .pages   = pages,
+                                             .begin   = begin,
+                                             .row     = row,
+                                             .advance = advance,
+                                             .end     = end};

@@ -28,6 +28,7 @@ struct tw_sequence {
     float *logprobs, *entropies, *varentropies; /* [new_capacity] of appended tokens */
     struct tw_top_logprob *top; /* [new_capacity, n_top] beside each; n_top is the request's top_logprobs */
     size_t n_top;
+    struct tw_policy_track policy; /* not taken over by a fork */
     uint32_t *pages;                            /* [n_pages] of positions 0 .. n_computed - 1 at least */
     size_t n_pages;
     size_t n_known; /* of its first pages, those in the prefix cache */

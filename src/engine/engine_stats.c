@@ -15,17 +15,25 @@ void tw_engine_add_stats(struct tw_engine *e, const struct tw_engine_stats *befo
     }
 }
 
-/* Positions of held pages that hold nothing: behind the end of what a branch has computed. */
+/* Positions of held pages that hold nothing after this step: behind the end of what a branch has computed. */
 static uint64_t empty_positions(const struct tw_replica *r)
 {
     uint64_t n = 0;
     for (size_t i = 0; i < r->n_running; i++) {
         const struct tw_group *g = r->groups[i];
         for (size_t j = 0; j < g->width; j++) {
-            n += g->branches[j].n_pages * TW_KV_BLOCK - g->branches[j].n_computed;
+            n += g->branches[j].n_pages * TW_KV_BLOCK - g->branches[j].n_computed - g->branches[j].n_rows;
         }
     }
     return n;
+}
+
+void tw_replica_count_step(struct tw_replica *r)
+{
+    r->stats.steps++;
+    r->stats.computed_tokens += r->step.n_rows;
+    r->stats.held_positions += tw_kv_pages_held(&r->pages) * TW_KV_BLOCK;
+    r->stats.empty_positions += empty_positions(r);
 }
 
 void tw_replica_tell(struct tw_replica *r)
@@ -39,8 +47,6 @@ void tw_replica_tell(struct tw_replica *r)
     s->held_pages             = tw_kv_pages_held(&r->pages);
     s->idle_pages             = r->pages.n_idle;
     s->peak_pages             = r->pages.peak;
-    s->held_positions += s->held_pages * TW_KV_BLOCK;
-    s->empty_positions += empty_positions(r);
     tw_engine_add_stats(r->engine, &r->told, s);
     r->told = *s;
 }

@@ -48,6 +48,7 @@ static trawl_status build(struct tw_replica *r)
         .captures    = r->captures,
         .copies      = r->copies.list,
         .n_copies    = r->copies.n,
+        .shallow     = true,
     };
     for (int pieces = 0; pieces < 2; pieces++) {
         for (size_t i = 0; i < r->n_running; i++) {
@@ -58,6 +59,7 @@ static trawl_status build(struct tw_replica *r)
                     continue;
                 }
                 TW_TRY(add_rows(r, s));
+                r->step.shallow = r->step.shallow && tw_replica_is_shallow(r, &g->request);
                 if (g->request.capture) {
                     r->step.n_captures = r->n_sites;
                 }
@@ -168,7 +170,6 @@ static trawl_status after_step(struct tw_replica *r, struct tw_group *g, bool *d
         if (s->n_rows > 0) {
             TW_TRY(deliver_rows(r, s));
             s->n_computed += s->n_rows;
-            r->stats.computed_tokens += s->n_rows;
             tw_replica_remember(r, s);
             tw_sequence_prune(s, &r->pages);
             moved = true;
@@ -203,6 +204,8 @@ trawl_status tw_replica_step(struct tw_replica *r)
         TW_TRY(tw_peers_send_step(r, &r->error));
     }
     TW_TRY(tw_replica_compute(r));
+    tw_replica_count_step(r);
+    tw_replica_tell(r); /* whoever has the last result has its counters */
     for (size_t i = 0; i < r->n_running;) {
         bool done = false;
         TW_TRY(after_step(r, r->groups[i], &done));
@@ -212,6 +215,5 @@ trawl_status tw_replica_step(struct tw_replica *r)
             i++;
         }
     }
-    tw_replica_tell(r);
     return TRAWL_OK;
 }

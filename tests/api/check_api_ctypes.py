@@ -192,6 +192,28 @@ def test_two_engines(lib, model):
         lib.so.trawl_engine_close(ctypes.byref(engine))
 
 
+def test_callback(lib, model):
+    """on_token runs on the engine's threads; the second request is ended by it."""
+    seen = {}
+
+    @ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int32, ctypes.c_float)
+    def on_token(user, request, token, logprob):
+        seen.setdefault(request, []).append(token)
+        return request != 1 or len(seen[1]) < 4
+
+    engine, job, config = open_engine(lib, model, (2, 1)), ctypes.c_void_p(), lib.init("trawl_job_config")
+    config.on_token = ctypes.cast(on_token, ctypes.c_void_p)
+    lib.call("trawl_job_open", engine, ctypes.byref(config), ctypes.byref(job))
+    for tokens in ([5, 6, 7], [8, 9], [1]):
+        submit(lib, job, {"tokens": tokens, "max_tokens": 9})
+    lib.so.trawl_job_end_input(job)
+    got = take(lib, job)
+    check([r["tokens"] for r in got] == [seen[i] for i in range(3)] and len(seen[1]) == 4, f"on_token: {seen}, results {got}")
+    check([r["finish_reason"] for r in got] == ["length", "stop", "length"], "finish reasons with on_token")
+    lib.so.trawl_job_close(ctypes.byref(job))
+    lib.so.trawl_engine_close(ctypes.byref(engine))
+
+
 def test_tokenizer_and_session(lib, model):
     tokenizer, ids, n = ctypes.c_void_p(), ctypes.POINTER(ctypes.c_int32)(), ctypes.c_size_t()
     text = "The net goes down".encode()
@@ -233,6 +255,7 @@ with tempfile.TemporaryDirectory() as tmp:
     lib = Library(Structs())
     test_sizes(lib)
     test_two_engines(lib, model)
+    test_callback(lib, model)
     test_tokenizer_and_session(lib, model)
 
 sys.exit(1 if failed else 0)

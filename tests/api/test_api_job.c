@@ -73,6 +73,8 @@ static void test_requests_may_come_while_results_are_taken(void **state)
     struct trawl_error err;
     struct api_result want[API_REQUESTS], got[API_REQUESTS];
     struct trawl_job_stats stats;
+    struct trawl_result last;
+    bool more      = true;
     trawl_job *job = NULL;
     trawl_job_config_init(&config);
     api_run(engine, &config, want);
@@ -101,6 +103,16 @@ static void test_requests_may_come_while_results_are_taken(void **state)
     }
     assert_int_equal(stats.prompt_tokens, prompt);
     assert_int_equal(stats.generated_tokens, generated);
+    assert_true(stats.steps > 0 && stats.kv_pages > 0 && stats.kv_pages_peak > 0);
+    /* every token but those found and the last of each answer, which nothing follows */
+    assert_true(stats.computed_tokens <= prompt - stats.cached_tokens + generated);
+    assert_true(stats.computed_tokens >= prompt - stats.cached_tokens + generated - API_REQUESTS);
+    assert_int_equal(stats.preemptions + stats.kv_pages_evicted, 0);
+    assert_true(stats.kv_pages_filled > 0 && stats.kv_pages_filled <= 1);
+    assert_ok(trawl_job_next(job, &last, &more, &err));
+    assert_false(more);
+    trawl_job_stats(job, &stats); /* the run has ended */
+    assert_int_equal(stats.running + stats.queued + stats.kv_pages_held, 0);
     trawl_job_close(&job);
     trawl_engine_close(&engine);
 }

@@ -4,8 +4,10 @@
 #include <float.h>
 #include <pthread.h>
 
+#include "api/api_engine.h"
 #include "api_harness.h"
 #include "base/philox.h"
+#include "engine/engine_int.h"
 #include "support/test.h"
 #include "support/tiny_model.h"
 
@@ -277,6 +279,42 @@ static void test_any_sequence_of_calls(void **state)
     }
 }
 
+/* Pages that a job leaves behind for their content make room for a session's, and are not written to. */
+static void test_jobs_and_sessions_in_turns(void **state)
+{
+    struct trawl_model_info info;
+    struct trawl_request request;
+    struct api_result want, got;
+    int32_t tokens[TOKENS], other[TOKENS];
+    random_tokens(4, tokens, TOKENS);
+    random_tokens(5, other, TOKENS);
+    trawl_engine *engine = open_engine(*state, 1, 1, 512, 1);
+    trawl_engine_info(engine, &info);
+    trawl_engine_close(&engine);
+    engine = open_engine(*state, 1, 1, 512, 5 * info.kv_bytes);
+    trawl_request_init(&request);
+    request.prompt     = tokens;
+    request.n_prompt   = TOKENS;
+    request.max_tokens = 20;
+    request.ignore_eos = true;
+    run_job(engine, &request, NULL, &want);
+    for (int i = 0; i < 4; i++) {
+        struct timeline t = {.session = NULL, .n = TOKENS};
+        memcpy(t.tokens, other, sizeof other);
+        memcpy(t.tokens, tokens, (size_t)i * 60 * sizeof *tokens);
+        t.session           = open_with(engine, t.tokens, t.n);
+        trawl_engine *fresh = open_engine(*state, 1, 1, 512, 0);
+        assert_like_new(fresh, &t);
+        trawl_engine_close(&fresh);
+        trawl_session_close(&t.session);
+        run_job(engine, &request, NULL, &got);
+        assert_int_equal(got.n_tokens, want.n_tokens);
+        assert_memory_equal(got.tokens, want.tokens, want.n_tokens * sizeof *want.tokens);
+        assert_memory_equal(got.logprobs, want.logprobs, want.n_tokens * sizeof(float));
+    }
+    trawl_engine_close(&engine);
+}
+
 /* ---- limits and misuse ---- */
 
 static void test_a_full_cache(void **state)
@@ -314,6 +352,14 @@ static void test_a_full_cache(void **state)
     trawl_engine_close(&other);
     trawl_engine_close(&engine);
 }
+
+#define refuse_field(s, field, value)                                                        \
+    do {                                                                                     \
+        trawl_request_init(&request);                                                        \
+        request.field = (value);                                                             \
+        assert_refused(trawl_session_sample(s, &request, &sampled, &err), TRAWL_ERR_INVALID, \
+                       #field " is set");                                                    \
+    } while (0)
 
 static void test_misuse_is_refused_by_name(void **state)
 {
@@ -359,14 +405,11 @@ static void test_misuse_is_refused_by_name(void **state)
     trawl_request_init(&request);
     request.top_p = 2;
     assert_refused(trawl_session_sample(s, &request, &sampled, &err), TRAWL_ERR_INVALID, "top_p");
-    trawl_request_init(&request);
-    request.num_beams = 2;
-    assert_refused(trawl_session_sample(s, &request, &sampled, &err), TRAWL_ERR_INVALID,
-                   "a session samples one token: beams, completions and n-best need a job");
-    trawl_request_init(&request);
-    request.attention_window = 9;
-    assert_refused(trawl_session_sample(s, &request, &sampled, &err), TRAWL_ERR_INVALID,
-                   "attention in a session is causal");
+    refuse_field(s, num_beams, 2);
+    refuse_field(s, n_completions, 1);
+    refuse_field(s, nbest_min_prob, 0.1);
+    refuse_field(s, attention_window, 9);
+    refuse_field(s, top_logprobs, 1);
     (void)trawl_session_tokens(s, &n);
     assert_int_equal(n, 10);
     assert_ok(trawl_session_fork(s, &second, &err));
@@ -376,6 +419,20 @@ static void test_misuse_is_refused_by_name(void **state)
     trawl_session_close(&second);
     assert_ok(trawl_job_open(engine, &config, &job, &err));
     trawl_job_close(&job);
+    trawl_engine_close(&engine);
+}
+
+static void test_an_engine_of_several_processes_has_none(void **state)
+{
+    trawl_engine *engine   = open_engine(*state, 1, 1, 512, 0);
+    struct tw_world *world = (struct tw_world *)engine; /* not looked into */
+    struct trawl_error err;
+    trawl_session *s             = NULL;
+    engine->engine->config.world = world;
+    assert_refused(trawl_session_open(engine, &s, &err), TRAWL_ERR_UNSUPPORTED,
+                   "sessions need the whole mesh in one process");
+    engine->engine->config.world = NULL;
+    assert_null(s);
     trawl_engine_close(&engine);
 }
 
@@ -452,8 +509,10 @@ int main(void)
         scratch_test(test_logits_are_those_of_a_job),
         scratch_test(test_samples_are_those_of_a_job),
         scratch_test(test_any_sequence_of_calls),
+        scratch_test(test_jobs_and_sessions_in_turns),
         scratch_test(test_a_full_cache),
         scratch_test(test_misuse_is_refused_by_name),
+        scratch_test(test_an_engine_of_several_processes_has_none),
         scratch_test(test_threads_take_turns),
         scratch_test(test_the_callers_float_mode_is_left_alone),
     };

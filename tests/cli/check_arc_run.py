@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -175,6 +176,23 @@ def test_some_fail(folder):
     check("broken" in p.stderr and not (folder / "broken/acts").exists(), f"malformed task: {p.stderr}")
 
 
+def test_constrained(folder):
+    """Whatever the model, every answer is a grid that fits; on any mesh the same ones."""
+    flags = ("--constrain_grids", "--temperature", "1.5")
+    run(folder, folder / "grids", *flags)
+    records = json.loads((folder / "grids/s_task_results.json").read_text())
+    for r in records:
+        grid = re.fullmatch(r" shape: (\d+)x(\d+)\n((?:\d+ \d+\n)+)```", r["response"])
+        check(grid is not None and r["parse_error"] is None and r["finish_reason"] == "stop", f"a constrained answer: {r['response']!r}")
+        rows = [line.split() for line in grid[3].splitlines()] if grid else []
+        check([int(n) for n, _ in rows] == list(range(1, int(grid[1]) + 1)) and {len(c) for _, c in rows} == {int(grid[2])},
+              f"not the grid that it says: {r['response']!r}")
+    run(folder, folder / "grids22", *flags, "--mesh_shape", "2", "2", "--prefill_chunk", "7")
+    same(contents(folder / "grids"), contents(folder / "grids22"), "constrained, mesh 2x2")
+    p = run(folder, folder / "grids", "--temperature", "1.5", "--resume", code=1)
+    check("constrain_grids" in p.stderr or "settings" in p.stderr, f"resumed without the constraint: {p.stderr}")
+
+
 with tempfile.TemporaryDirectory() as tmp:
     tmp = pathlib.Path(tmp)
     subprocess.run([sys.executable, SOURCE / "tests/golden/make_model.py", tmp / "model", "--layers", "2", "--vocab", "560",
@@ -190,5 +208,6 @@ with tempfile.TemporaryDirectory() as tmp:
     test_killed_and_resumed(tmp, files, count)
     test_shards(tmp, results)
     test_some_fail(tmp)
+    test_constrained(tmp)
 
 sys.exit(1 if failed else 0)

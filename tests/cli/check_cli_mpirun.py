@@ -163,6 +163,44 @@ def case_refused(g):
     check(not (g.folder / "x").exists(), "a refused trace left a file")
 
 
+def case_launchers(g):
+    """Who is started as one of several knows it from the environment, whatever started it."""
+    base = [trawl, "trace", "--tokens", g.folder / "tokens.json", "--sites", "logits", "--quiet", "--model_path", g.model,
+            "--threads", 1]
+    one = g.folder / "launched.one"
+    must([*base, "--mesh_shape", 1, 2, "--out", one])
+    # srun --mpi=pmix sets PMIX_RANK and SLURM_STEP_NUM_TASKS, and nothing of Open MPI's.
+    hide = [word for v in ("SIZE", "RANK", "LOCAL_SIZE", "LOCAL_RANK", "NODE_RANK") for word in ("-u", "OMPI_COMM_WORLD_" + v)]
+    for more in ([], ["SLURM_STEP_NUM_TASKS=2"]):
+        two = g.folder / "launched.two"
+        must(mpirun(2, "env", *hide, *more, *base, "--mesh_shape", 1, 2, "--out", two))
+        check(one.read_bytes() == two.read_bytes(), f"as under srun, {more}: other bytes")
+        two.unlink()
+    # One task is alone, and needs no plug-in; several need it.
+    alone = [{"PMIX_RANK": "0", "SLURM_STEP_NUM_TASKS": "1"}, {"PMI_SIZE": "1"}, {"OMPI_COMM_WORLD_SIZE": "1"},
+             {"SLURM_STEP_NUM_TASKS": "2"}, {"TRAWL_MPI": "off", "OMPI_COMM_WORLD_SIZE": "2"}]
+    together = [{"PMIX_RANK": "0", "SLURM_STEP_NUM_TASKS": "2"}, {"PMIX_RANK": "0"}, {"PMI_SIZE": "2"}]
+    for how in alone + together:
+        ENV.update(how, TRAWL_MPI_PLUGIN="/nowhere/libtrawl-mpi.so")
+        command = [*base, "--mesh_shape", 1, 2, "--out", g.folder / "launched.three"]
+        must(command) if how in alone else expect(command, "MPI is not available")
+        for name in (*how, "TRAWL_MPI_PLUGIN"):
+            del ENV[name]
+    # Processes that MPI does not know of: the starting program is of another MPI.
+    ENV["PMI_SIZE"] = "2"
+    expect([*base, "--mesh_shape", 1, 2, "--out", g.folder / "x"], "2 processes were started, ", "finds 1")
+    del ENV["PMI_SIZE"]
+
+
+def case_bench(g):
+    words = [trawl, "bench", "--model_path", g.model, "--threads", 1, "--prompt", 16, "--gen", 4, "--batch", 2, "--quiet", "--json"]
+    p = subprocess.run(list(map(str, mpirun(2, *words, "--mesh_shape", 1, 2))), env=ENV, capture_output=True, text=True)
+    check(p.returncode == 0, f"bench of two processes: exit {p.returncode}: {p.stderr[-800:]}")
+    r = json.loads(p.stdout or "{}")
+    check(r.get("machine", {}).get("processes") == 2 and r["decode"]["2"]["tok_s"] > 0, f"bench of two processes: {p.stdout}")
+    expect(mpirun(2, *words, "--mesh_shape", 2, 1), "the 2 replicas of the data axis are in 2 processes")
+
+
 def ranks_of(pid):
     """Process ids of the ranks that an mpirun started."""
     found = {}
@@ -241,7 +279,7 @@ def case_stopped(g):
 CASES = {name[5:]: fn for name, fn in list(globals().items()) if name.startswith("case_")}
 with tempfile.TemporaryDirectory() as d:
     ground = Ground(pathlib.Path(d))
-    for name in sys.argv[1:] or ["quick", "refused"]:
+    for name in sys.argv[1:] or ["quick", "refused", "launchers"]:
         began = time.monotonic()
         CASES[name](ground)
         print(f"{name}: {time.monotonic() - began:.1f} s", flush=True)

@@ -8,6 +8,7 @@ import math
 import os
 import pathlib
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -102,6 +103,22 @@ def test_the_same_bits(model, texts):
         check(perplexity(model, *flags, *more) == want, f"{more} changes the result")
 
 
+def test_several_processes(model, texts):
+    build = pathlib.Path(os.environ["TRAWL_BUILD"])
+    if shutil.which("mpirun") is None or not (build / "libtrawl-mpi.so").exists():
+        print("no mpirun, or built without MPI: one process only")
+        return
+    flags = [TRAWL, "perplexity", "--quiet", "--model_path", model, "--threads", "1", "--input", *texts, "--context_size", "24",
+             "--stride", "10", "--json"]
+    env = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl": "self,vader",
+           "OMPI_MCA_pml": "ob1", "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_rmaps_base_oversubscribe": "1",
+           "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+    want = subprocess.run(flags, capture_output=True, check=True).stdout
+    for mesh in (["2", "1"], ["1", "2"]):
+        p = subprocess.run(["mpirun", "-n", "2", *flags, "--mesh_shape", *mesh], capture_output=True, env=env, timeout=100)
+        check(p.returncode == 0 and p.stdout == want, f"two processes, mesh {mesh}: exit {p.returncode}, {p.stderr[-500:]}")
+
+
 def test_several_texts(model, texts):
     flags = ["--context_size", 24, "--stride", 10]
     alone = [json.loads(perplexity(model, "--input", t, *flags, "--json")) for t in texts]
@@ -147,6 +164,7 @@ with tempfile.TemporaryDirectory() as tmp:
                     "--tokenizer", SOURCE / "tests/text/data/split"], check=True)
     test_windows(model, tmp, texts[0], encode(model, "<|begin|>")[0])
     test_the_same_bits(model, texts)
+    test_several_processes(model, texts)
     test_several_texts(model, texts)
     test_refusals(model, tmp, texts[0])
 

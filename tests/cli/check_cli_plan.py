@@ -132,6 +132,13 @@ def check_plan(model):
     plans = json.loads(out)
     check(code == 0 and len(plans) >= 10 and any(not p["fits"] for p in plans) and any(p["fits"] for p in plans),
           "the table of presets")
+    # Rates that are measured: of both dtypes, of products smaller and larger than the memory that is walked over.
+    for words, devices in ([["--model_path", model], 1], [["--model_path", model, "--dtype", "float32"], 2],
+                           [["--preset", "1B", "--max_model_len", 512], 1]):
+        code, out, _ = run("plan", *words, "--mesh_shape", 1, devices, "--threads", 1, "--batch_size", 1, "--measure", "--json")
+        speed = json.loads(out)["speed"]
+        check(code == 0 and min(speed[key] for key in ("read_gbs", "gflops", "decode_tok_s", "prefill_tok_s")) > 0,
+              "measured rates of %s: %s" % (words, speed))
 
 
 # ---- shard ----

@@ -130,12 +130,29 @@ static struct tw_engine *open_engine(const char *dir, const struct draw *d, bool
     return engine;
 }
 
-static void add_prompts(struct harness *h, int32_t (*prompts)[LONGEST], const size_t *lengths, bool logits)
+/* Some see a window only, pruned or not, some are two documents. */
+static void set_mask(struct tw_request *q, size_t i, uint32_t *documents)
+{
+    if (i % 5 == 1) {
+        q->mask = (struct tw_mask){
+            .kind = TW_MASK_WINDOW, .window = 1 + 9 * i, .sinks = i % 4, .prune = i % 2 == 0};
+    }
+    if (i % 5 == 3 && q->n_prompt > 1) {
+        documents[0] = (uint32_t)(q->n_prompt / 3 + 1);
+        documents[1] = (uint32_t)q->n_prompt - documents[0];
+        q->mask      = (struct tw_mask){
+                 .kind = TW_MASK_BLOCK_DIAGONAL, .lengths = documents, .n_lengths = documents[1] > 0 ? 2 : 1};
+    }
+}
+
+static void add_prompts(struct harness *h, int32_t (*prompts)[LONGEST], const size_t *lengths,
+                        uint32_t (*documents)[2], bool logits)
 {
     for (size_t i = 0; i < PROMPTS; i++) {
         struct tw_request *q = harness_add(h, prompts[i], lengths[i], i % 4 == 3 ? 0 : NEW_TOKENS);
         q->capture           = i % 3 != 2;
         q->logits            = logits && i % 2 == 0;
+        set_mask(q, i, documents[i]);
         if (i % 2 == 1) {
             q->sampling.temperature        = 0.8;
             q->sampling.top_k              = 20;
@@ -155,6 +172,7 @@ static bool has_isa(const char *isa)
 static void check_draw(const char *dir, const struct draw *d, struct tw_philox_stream *s)
 {
     int32_t prompts[PROMPTS][LONGEST];
+    uint32_t documents[PROMPTS][2];
     size_t lengths[PROMPTS], n_sites = 0;
     struct tw_site sites[SITES];
     struct trawl_error err;
@@ -171,8 +189,8 @@ static void check_draw(const char *dir, const struct draw *d, struct tw_philox_s
     harness_init(&a);
     harness_init(&b);
     b.backwards = d->backwards;
-    add_prompts(&a, prompts, lengths, true);
-    add_prompts(&b, prompts, lengths, true);
+    add_prompts(&a, prompts, lengths, documents, true);
+    add_prompts(&b, prompts, lengths, documents, true);
     struct tw_engine *plain = open_engine(dir, d, true), *drawn = open_engine(dir, d, false);
     n_sites = d->sites ? all_sites(&tw_engine_model(plain)->config, sites) : 0;
     assert_ok(harness_run(&a, plain, sites, n_sites, &err));

@@ -17,6 +17,7 @@ void harness_free(struct harness *h)
         }
         free(h->answers[i].logits);
         free(h->answers[i].prompt_logprobs);
+        free(h->answers[i].outputs);
     }
     (void)pthread_mutex_destroy(&h->lock);
 }
@@ -101,6 +102,28 @@ static bool token(void *user, uint64_t id, int32_t got, float logprob)
     return more;
 }
 
+static void keep_outputs(struct harness_answer *a, const struct tw_result *r)
+{
+    a->outputs   = grown(a->outputs, (r->n_outputs + 1) * sizeof *a->outputs);
+    a->n_outputs = r->n_outputs;
+    a->n_nodes   = r->n_nodes;
+    a->truncated = r->truncated;
+    memset(a->outputs, 0, r->n_outputs * sizeof *a->outputs);
+    for (size_t i = 0; i < r->n_outputs; i++) {
+        const struct tw_output *from = &r->outputs[i];
+        struct harness_output *to    = &a->outputs[i];
+        to->n_tokens                 = from->n_tokens;
+        to->score                    = from->score;
+        to->finish                   = from->finish;
+        for (size_t k = 0; k < from->n_tokens && k < HARNESS_TOKENS; k++) {
+            to->tokens[k]       = from->tokens[k];
+            to->logprobs[k]     = from->logprobs[k];
+            to->entropies[k]    = from->entropies[k];
+            to->varentropies[k] = from->varentropies[k];
+        }
+    }
+}
+
 static trawl_status finished(void *user, const struct tw_result *r, struct trawl_error *err)
 {
     struct harness *h        = user;
@@ -119,6 +142,7 @@ static trawl_status finished(void *user, const struct tw_result *r, struct trawl
         a->logprobs[i]  = r->outputs[0].logprobs[i];
         a->entropies[i] = r->outputs[0].entropies[i];
     }
+    keep_outputs(a, r);
     if (r->error != NULL) {
         (void)snprintf(a->error, sizeof a->error, "%s", r->error->message);
     }
@@ -138,7 +162,8 @@ trawl_status harness_run(struct harness *h, struct tw_engine *engine, const stru
 {
     struct tw_work w = {
         .user = h, .pull = pull, .rows = rows, .logits = logits, .finished = finished, .stop = stop};
-    w.token       = token;
+    w.token       = h->no_token ? NULL : token;
+    w.allowed     = h->allowed;
     h->next       = 0;
     h->n_finished = h->n_rows_calls = 0;
     memset(h->n_tokens, 0, sizeof h->n_tokens);
@@ -174,14 +199,19 @@ void harness_assert_equal(const struct harness *a, const struct harness *b, cons
         assert_int_equal(x->finish, y->finish);
         assert_int_equal(x->n_tokens, y->n_tokens);
         assert_memory_equal(x->tokens, y->tokens, sizeof x->tokens);
-        assert_floats(x->logprobs, y->logprobs, x->n_tokens, "log-probabilities", i);
-        assert_floats(x->entropies, y->entropies, x->n_tokens, "entropies", i);
+        size_t n_kept = x->n_tokens < HARNESS_TOKENS ? x->n_tokens : HARNESS_TOKENS;
+        assert_floats(x->logprobs, y->logprobs, n_kept, "log-probabilities", i);
+        assert_floats(x->entropies, y->entropies, n_kept, "entropies", i);
         for (size_t s = 0; s < n_sites; s++) {
             char name[TW_SITE_NAME_BYTES];
             tw_site_name(sites[s], name);
             assert_int_equal(x->n_rows[s], y->n_rows[s]);
             assert_floats(x->rows[s], y->rows[s], x->n_rows[s] * tw_site_width(sites[s], c), name, i);
         }
+        assert_int_equal(x->n_outputs, y->n_outputs);
+        assert_int_equal(x->n_nodes, y->n_nodes);
+        assert_int_equal(x->truncated, y->truncated);
+        assert_memory_equal(x->outputs, y->outputs, x->n_outputs * sizeof *x->outputs);
         if (x->logits != NULL) {
             size_t n = a->requests[i].n_prompt;
             assert_floats(x->logits, y->logits, n * c->vocab, "logits", i);

@@ -9,6 +9,14 @@
 
 enum { HARNESS_REQUESTS = 16, HARNESS_TOKENS = 320, HARNESS_SITES = 64 };
 
+struct harness_output {
+    size_t n_tokens;
+    int32_t tokens[HARNESS_TOKENS];
+    float logprobs[HARNESS_TOKENS], entropies[HARNESS_TOKENS], varentropies[HARNESS_TOKENS];
+    double score;
+    enum tw_finish finish;
+};
+
 struct harness_answer {
     int finished; /* how often a result was delivered */
     enum tw_finish finish;
@@ -20,6 +28,9 @@ struct harness_answer {
     size_t n_rows[HARNESS_SITES];
     float *logits; /* [n_prompt, vocab] */
     float *prompt_logprobs;
+    struct harness_output *outputs; /* [n_outputs] all of them; the first is above as well */
+    size_t n_outputs, n_nodes;
+    bool truncated;
 };
 
 struct harness {
@@ -35,6 +46,10 @@ struct harness {
                      size_t n); /* called with the lock held after the n-th token of a
                                                             request; false ends its answer. May be NULL */
     void *on_token_user;
+    bool no_token; /* the work asks for no tokens as they come */
+    /* The work's callback of that name; NULL: none. `user` is the harness. */
+    trawl_status (*allowed)(void *user, uint64_t id, const int32_t *tokens, size_t n, uint32_t *bits,
+                            struct trawl_error *err);
     size_t n_tokens[HARNESS_REQUESTS]; /* seen by on_token */
     pthread_mutex_t lock;
 };

@@ -68,9 +68,45 @@ struct pool {
     struct harness known[POOL / HARNESS_REQUESTS];
 };
 
+/* The most that its kind lets a request of the pool need. */
 static size_t pages_of(const struct tw_request *q)
 {
-    return tw_kv_pages_for(q->n_prompt + q->max_tokens);
+    size_t width = q->kind == TW_REQUEST_BEAM ? 3 : q->kind == TW_REQUEST_SCORE ? 4 : 1;
+    return q->n_prompt / TW_KV_BLOCK +
+           width * (tw_kv_pages_for(q->n_prompt +
+                                    tw_max_size(q->max_tokens, q->kind == TW_REQUEST_SCORE ? 40 : 0)) -
+                    q->n_prompt / TW_KV_BLOCK);
+}
+
+/* A few requests are searches: they have several branches, which are preempted together. */
+static void make_search(struct tw_request *q, struct tw_philox_stream *s)
+{
+    static int32_t tokens[64];
+    static const uint32_t ends[] = {3, 4, 24, 64};
+    q->capture = q->logits = false;
+    tw_sample_params_init(&q->sampling);
+    switch (pick(s, 0, 2)) {
+    case 0:
+        q->kind       = TW_REQUEST_BEAM;
+        q->max_tokens = pick(s, 2, 100);
+        q->beam       = (struct tw_beam_params){.num_beams            = pick(s, 2, 3),
+                                                .num_return_sequences = 2,
+                                                .length_penalty       = 1,
+                                                .early_stopping       = TW_EARLY_STOPPING_NEVER};
+        break;
+    case 1:
+        for (size_t i = 0; i < 64; i++) {
+            tokens[i] = (int32_t)(i % 7);
+        }
+        q->kind       = TW_REQUEST_SCORE;
+        q->max_tokens = 0;
+        q->score      = (struct tw_score_params){.tokens = tokens, .ends = ends, .n = 4};
+        break;
+    default:
+        q->kind       = TW_REQUEST_NBEST;
+        q->max_tokens = pick(s, 2, 90);
+        q->nbest      = (struct tw_nbest_params){.min_prob = 0.05, .max_nodes = 200, .max_outputs = 5};
+    }
 }
 
 /* A prompt is the beginning of one of a few texts, and sometimes goes its own way at the end. Every other request
@@ -90,7 +126,9 @@ static void add_random(struct pool *p, size_t i, struct tw_philox_stream *s)
     q->ignore_eos        = pick(s, 0, 7) > 0;
     q->capture           = pick(s, 0, 3) == 0;
     q->logits            = pick(s, 0, 7) == 0;
-    if (pick(s, 0, 1)) {
+    if (i % 4 == 3) {
+        make_search(q, s);
+    } else if (pick(s, 0, 1)) {
         q->sampling.temperature        = pick(s, 0, 1) ? 0.9 : 20;
         q->sampling.top_p              = 0.95;
         q->sampling.repetition_penalty = 1.1;
@@ -103,8 +141,8 @@ static void fill_pool(struct pool *p, const char *dir, struct tw_philox_stream *
     static const char *const names[SITES] = {"blocks.0.hook_resid_post", "blocks.1.attn.hook_z",
                                              "blocks.1.mlp.hook_post"};
     struct trawl_error err;
-    struct tw_engine_config c = config_for(dir, 11);
-    c.batch_size              = 1;
+    struct tw_engine_config c = config_for(dir, 20);
+    c.batch_size              = 3; /* the most beams there are */
     c.prefix_cache            = false;
     struct tw_engine *e       = open_with(&c);
     for (size_t i = 0; i < SITES; i++) {
@@ -118,6 +156,9 @@ static void fill_pool(struct pool *p, const char *dir, struct tw_philox_stream *
     }
     for (size_t i = 0; i < POOL / HARNESS_REQUESTS; i++) {
         assert_ok(harness_run(&p->known[i], e, p->sites, p->n_sites, &err));
+        for (size_t j = 0; j < HARNESS_REQUESTS; j++) {
+            assert_int_not_equal(p->known[i].answers[j].finish, TW_FINISH_ERROR);
+        }
     }
     tw_engine_close(e);
 }
@@ -130,7 +171,7 @@ static struct tw_engine *open_drawn(const char *dir, size_t least, struct tw_phi
 {
     size_t n_pages            = least + (pick(s, 0, 3) ? pick(s, 0, 5) : pick(s, 6, 60));
     struct tw_engine_config c = config_for(dir, n_pages);
-    c.batch_size              = pick(s, 1, 8);
+    c.batch_size              = pick(s, 3, 8);
     c.prefill_chunk           = pick(s, 0, 2) ? pick(s, 60, 400) : pick(s, 1, 60);
     c.prefix_cache            = pick(s, 0, 3) > 0;
     c.mesh.model              = pick(s, 0, 5) == 0 ? 2 : 1;
@@ -165,7 +206,9 @@ static void check_draw(const char *dir, const struct pool *p, struct tw_philox_s
         harness_assert_equal(&expected, &got, e, p->sites, p->n_sites);
         for (size_t i = 0; i < n; i++) {
             assert_int_equal(got.answers[i].finished, 1);
-            assert_int_equal(got.n_tokens[i], got.answers[i].n_tokens); /* each was told once */
+            if (got.requests[i].kind == TW_REQUEST_SAMPLE) { /* each was told once */
+                assert_int_equal(got.n_tokens[i], got.answers[i].n_tokens);
+            }
         }
         tw_engine_stats(e, &stats);
         assert_int_equal(stats.held_pages, 0);
@@ -188,13 +231,15 @@ static void test_random_use_changes_no_bit(void **state)
     fill_pool(&pool, dir, &s);
     for (int i = 0; i < DRAWS; i++) {
         tw_philox_stream_init(&s, SEED, (uint64_t)i + 1);
-        print_message(i % 40 == 0 ? "seed %d, draw %d\n" : "", SEED, i);
+        if (i % 40 == 0) {
+            print_message("seed %d, draw %d\n", SEED, i);
+        }
         check_draw(dir, &pool, &s, &t);
     }
     print_message("%llu tokens computed, %llu found, %llu pages evicted, %llu preemptions\n",
                   (unsigned long long)t.computed, (unsigned long long)t.cached, (unsigned long long)t.evicted,
                   (unsigned long long)t.preemptions);
-    assert_true(t.preemptions > DRAWS / 2 && t.cached > 20 * DRAWS && t.evicted > DRAWS);
+    assert_true(t.preemptions > DRAWS / 5 && t.cached > 20 * DRAWS && t.evicted > DRAWS);
     for (size_t i = 0; i < POOL / HARNESS_REQUESTS; i++) {
         harness_free(&pool.known[i]);
     }

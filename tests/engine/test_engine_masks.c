@@ -464,11 +464,11 @@ static void test_a_pruned_answer_needs_bounded_memory(void **state)
     tw_engine_stats(much, &stats);
     assert_int_equal(stats.peak_pages, (300 + 1200 - 1 + 63) / 64);
     /* Without pruning the little cache says that it does not fit. */
-    harness_free(&pruned);
     pruned.requests[0].mask.prune = false;
     assert_ok(harness_run(&pruned, little, NULL, 0, &err));
     assert_int_equal(pruned.answers[0].finish, TW_FINISH_ERROR);
     assert_non_null(strstr(pruned.answers[0].error, "KV pages"));
+    harness_free(&pruned);
     harness_free(&kept);
     tw_engine_close(little);
     tw_engine_close(much);
@@ -529,7 +529,7 @@ static void test_what_cannot_be_is_refused(void **state)
         {{.kind = TW_MASK_PREFIX, .prefix = 65}, true, "in one step of 65 tokens, a step takes 64"},
         {{.kind = TW_MASK_PREFIX, .prefix = 151}, false, "has 151 tokens, the prompt 150"},
         {{.kind = TW_MASK_WINDOW, .sinks = 4}, false, "the window is 0"},
-        {{.kind = TW_MASK_PREFIX, .prefix = 9, .prune = true}, false, "another kind"},
+        {{.kind = TW_MASK_PREFIX, .prefix = 9, .prune = true}, false, "without an attention mask"},
         {{.kind = TW_MASK_BLOCK_DIAGONAL, .lengths = lengths, .n_lengths = 2}, false, "149 tokens together"},
         {{.kind = TW_MASK_BLOCK_DIAGONAL, .lengths = zero, .n_lengths = 2}, false, "document 0 has length 0"},
         {{.kind = TW_MASK_MATRIX, .n_rows = 149}, false, "149 rows"},
