@@ -325,7 +325,8 @@ static trawl_status print_outputs(struct generate *g, const struct trawl_result 
     for (size_t i = 0; i < r->n_outputs; i++) {
         tw_str_reset(text);
         TW_TRY(tw_decode(g->text.tokenizer, r->outputs[i].tokens, r->outputs[i].n_tokens, true, text, err));
-        TW_TRY(cli_write(tw_str_text(text), cli_row_find_stop(&g->rows[0], tw_str_text(text), text->size), err));
+        TW_TRY(
+            cli_write(tw_str_text(text), cli_row_find_stop(&g->rows[0], tw_str_text(text), text->size), err));
         if (i + 1 < r->n_outputs) {
             TW_TRY(cli_write("\n\n", 2, err));
         }

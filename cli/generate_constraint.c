@@ -8,7 +8,7 @@
 
 enum { SCHEMA_BYTES_MAX = 16 << 20 };
 
-static void set(struct trawl_request *request, enum trawl_constraint_kind kind, char *text)
+static void set(struct trawl_request *request, enum trawl_constraint_kind kind, const char *text)
 {
     request->constraint_kind = kind;
     request->constraint_text = text;

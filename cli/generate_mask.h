@@ -12,8 +12,8 @@ struct cli_row_mask {
     uint64_t *rows;
 };
 
-/* Read the three members into request; n_prompt is set. Those that are missing leave it as it was. */
-trawl_status cli_row_mask_read(struct cli_row_mask *mask, struct trawl_request *request, const json_t *row,
+/* Read the three members into *q; n_prompt is set. Those that are missing leave it as it was. */
+trawl_status cli_row_mask_read(struct cli_row_mask *mask, struct trawl_request *q, const json_t *row,
                                struct trawl_error *err);
 void cli_row_mask_release(struct cli_row_mask *mask);
 

@@ -75,14 +75,14 @@ trawl_status cli_row_defaults_read(struct cli_row_defaults *d, const struct cli_
     const int64_t *ids = NULL;
     *d                 = (struct cli_row_defaults){0};
     trawl_request_init(&d->request);
-    d->request.max_tokens         = (size_t)cli_get_int(args, "max_tokens");
-    d->request.attention_sinks    = (size_t)cli_get_int(args, "attention_sinks");
-    d->request.attention_window   = (size_t)cli_get_int(args, "attention_window");
+    d->request.max_tokens       = (size_t)cli_get_int(args, "max_tokens");
+    d->request.attention_sinks  = (size_t)cli_get_int(args, "attention_sinks");
+    d->request.attention_window = (size_t)cli_get_int(args, "attention_window");
     cli_row_search_defaults(&d->request, args);
-    d->n                          = cli_get_int(args, "n");
-    d->logprobs                   = cli_get_int(args, "logprobs") != 0;
-    d->n_stop                     = cli_get_strings(args, "stop", &d->stop);
-    d->n_stop_ids                 = cli_get_ints(args, "stop_token_ids", &ids);
+    d->n          = cli_get_int(args, "n");
+    d->logprobs   = cli_get_int(args, "logprobs") != 0;
+    d->n_stop     = cli_get_strings(args, "stop", &d->stop);
+    d->n_stop_ids = cli_get_ints(args, "stop_token_ids", &ids);
     TW_TRY(tw_alloc(d->n_stop_ids, sizeof *d->stop_ids, &d->stop_ids, err));
     for (size_t i = 0; i < d->n_stop_ids; i++) {
         d->stop_ids[i] = (int32_t)ids[i];
@@ -181,8 +181,28 @@ static trawl_status copy_stop_texts(struct cli_row *row, const json_t *j, const 
 /* A row may hold only what is understood: a field that was overlooked would silently change nothing. */
 static trawl_status check_keys(const json_t *j, struct trawl_error *err)
 {
-    static const char *const known[] = {
-        "id", "prompt", "messages", "tokens", "max_tokens", "seed", "n", "stop", "stop_token_ids", "logprobs", "ignore_eos", "attention_mask", "attention_sinks", "attention_window", "guided_regex", "guided_json", "guided_choice", "num_beams", "length_penalty", "early_stopping", "completions", "dfs"};
+    static const char *const known[] = {"id",
+                                        "prompt",
+                                        "messages",
+                                        "tokens",
+                                        "max_tokens",
+                                        "seed",
+                                        "n",
+                                        "stop",
+                                        "stop_token_ids",
+                                        "logprobs",
+                                        "ignore_eos",
+                                        "attention_mask",
+                                        "attention_sinks",
+                                        "attention_window",
+                                        "guided_regex",
+                                        "guided_json",
+                                        "guided_choice",
+                                        "num_beams",
+                                        "length_penalty",
+                                        "early_stopping",
+                                        "completions",
+                                        "dfs"};
     const char *key;
     json_t *v;
     json_object_foreach((json_t *)j, key, v)

@@ -168,9 +168,9 @@ static trawl_status load_policy(struct cli_sampling *s, struct trawl_request *q,
     if (t->tokenizer == NULL && trawl_tokenizer_open(t->model_path, &t->tokenizer, &why) != TRAWL_OK) {
         t->tokenizer = NULL; /* a policy without a text does not need it */
     }
-    TW_TRY(trawl_entropy_policy_read(path, t->tokenizer, &s->policy, err));
-    q->entropy_policy = &s->policy;
-    return TRAWL_OK;
+    TW_TRY(tw_alloc(1, sizeof *s->policy, &s->policy, err));
+    q->entropy_policy = s->policy;
+    return trawl_entropy_policy_read(path, t->tokenizer, s->policy, err);
 }
 
 /* ---- options and rows ---- */
@@ -266,6 +266,7 @@ void cli_sampling_release(struct cli_sampling *s)
     tw_free(s->bias_tokens);
     tw_free(s->bias);
     tw_free(s->suppress);
+    tw_free(s->policy);
     *s = (struct cli_sampling){0};
 }
 

@@ -10,11 +10,11 @@
 
 enum { CLI_MAX_TOP_LOGPROBS = 1024 };
 
-/* What a request's lists point to. */
+/* What a request's lists and its policy point to; all owned. */
 struct cli_sampling {
     int32_t *bias_tokens, *suppress;
     float *bias;
-    struct trawl_entropy_policy policy;
+    struct trawl_entropy_policy *policy;
 };
 
 /* Where policies that insert text find its token; opened when the first one does. */

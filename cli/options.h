@@ -83,7 +83,8 @@ struct cli_family {
 extern const struct cli_command cli_arc_run, cli_arc_transform, cli_arc_vote, cli_arc_score, cli_arc_report,
     cli_arc_merge;
 extern const struct cli_command cli_acts_merge;
-extern const struct cli_command cli_generate, cli_trace, cli_perplexity, cli_bench, cli_bench_policy, cli_plan, cli_shard;
+extern const struct cli_command cli_generate, cli_trace, cli_perplexity, cli_bench, cli_bench_policy,
+    cli_plan, cli_shard;
 extern const struct cli_command cli_tokenize, cli_info, cli_help, cli_man, cli_completions;
 
 extern const struct cli_family cli_families[]; /* ends with a NULL name */
@@ -92,11 +93,11 @@ extern const struct cli_family cli_families[]; /* ends with a NULL name */
 extern const struct cli_group cli_common_group;
 
 /* Groups shared by commands. */
-extern const struct cli_group cli_model_group;     /* what opens a model on a mesh */
-extern const struct cli_group cli_mesh_group;      /* the same without what needs a model folder */
-extern const struct cli_group cli_sampling_group;  /* how tokens are chosen */
-extern const struct cli_group cli_search_group;    /* how answers are searched for */
-extern const struct cli_group cli_attention_group; /* what tokens see */
+extern const struct cli_group cli_model_group;      /* what opens a model on a mesh */
+extern const struct cli_group cli_mesh_group;       /* the same without what needs a model folder */
+extern const struct cli_group cli_sampling_group;   /* how tokens are chosen */
+extern const struct cli_group cli_search_group;     /* how answers are searched for */
+extern const struct cli_group cli_attention_group;  /* what tokens see */
 extern const struct cli_group cli_constraint_group; /* what answers have to satisfy */
 
 /* Walk all options of a command, groups in order, the common group last:

@@ -103,8 +103,10 @@ static const struct cli_option run_answer_options[] = {
     {.name = "constrain_grids",
      .type = CLI_FLAG,
      .help = "draw only tokens that lead to a grid",
-     .text = "Answers are then grids of up to 30x30, written as the encoder writes them, with rows of equal width, row "
-             "numbers in order and the shape of the grid, and complete within --max_output_tokens: a grid that does "
+     .text = "Answers are then grids of up to 30x30, written as the encoder writes them, with rows of equal "
+             "width, row "
+             "numbers in order and the shape of the grid, and complete within --max_output_tokens: a grid "
+             "that does "
              "not fit is not begun."},
     {.name      = "best_of",
      .type      = CLI_INT,

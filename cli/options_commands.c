@@ -54,8 +54,8 @@ const struct cli_command cli_generate = {
                "results of "
                "--prompts_file come in the order of the input and hold nothing that depends on the machine, the "
                "batch or the mesh.",
-    .groups  = {&generate_group, &cli_sampling_group, &cli_constraint_group, &cli_search_group, &cli_attention_group,
-                &cli_model_group},
+    .groups  = {&generate_group, &cli_sampling_group, &cli_constraint_group, &cli_search_group,
+                &cli_attention_group, &cli_model_group},
     .examples =
         {{"generate --model_path Qwen2.5-0.5B-Instruct --prompt \"Why is the sky blue?\" --max_tokens 200",
           "One answer, greedy."},

@@ -153,6 +153,7 @@ static void measure(struct probe *p, double *read_bytes, double *flops)
         bytes += product_bytes(p->layer[k]);
         elements += p->layer[k].k * p->layer[k].n;
     }
+    TW_BUG_ON(bytes == 0);                  /* no model has products without weights */
     memset(p->weights, 0x3C, WEIGHT_BYTES); /* small positive numbers */
     for (size_t i = 0; i < ROWS * p->most_k; i++) {
         p->x[i] = 0.5F;

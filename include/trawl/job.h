@@ -22,8 +22,8 @@
 #include <stdint.h>
 
 #include "trawl/engine.h"
-#include "trawl/policy.h"
 #include "trawl/mask.h"
+#include "trawl/policy.h"
 #include "trawl/status.h"
 
 #ifdef __cplusplus
@@ -107,16 +107,16 @@ struct trawl_request {
     double min_p;              /* 0: off */
     double repetition_penalty; /* 1: off */
     /* More ways to choose; docs/sampling.md has their formulas and their order. */
-    double typical_p;                     /* 1: off */
-    double top_n_sigma;                   /* 0: off */
-    double xtc_probability;               /* 0: off */
-    double xtc_threshold;                 /* 0 to 0.5 */
-    double presence_penalty;              /* -2 to 2, of the answer's tokens */
-    double frequency_penalty;             /* -2 to 2, of the answer's tokens */
-    int64_t no_repeat_ngram_size;         /* 0: off */
-    size_t min_tokens;                    /* no end token before the answer has that many; 0: off */
-    const int32_t *logit_bias_tokens;     /* [n_logit_bias], at most 1024 different ids, copied */
-    const float *logit_bias;              /* [n_logit_bias], -100 to 100, copied */
+    double typical_p;                 /* 1: off */
+    double top_n_sigma;               /* 0: off */
+    double xtc_probability;           /* 0: off */
+    double xtc_threshold;             /* 0 to 0.5 */
+    double presence_penalty;          /* -2 to 2, of the answer's tokens */
+    double frequency_penalty;         /* -2 to 2, of the answer's tokens */
+    int64_t no_repeat_ngram_size;     /* 0: off */
+    size_t min_tokens;                /* no end token before the answer has that many; 0: off */
+    const int32_t *logit_bias_tokens; /* [n_logit_bias], at most 1024 different ids, copied */
+    const float *logit_bias;          /* [n_logit_bias], -100 to 100, copied */
     size_t n_logit_bias;
     const int32_t *suppress_tokens; /* [n_suppress_tokens] ids that are never chosen, copied */
     size_t n_suppress_tokens;
@@ -131,9 +131,9 @@ struct trawl_request {
     enum trawl_constraint_kind constraint_kind;
     const char *constraint_text; /* copied; NULL without a constraint */
     struct trawl_attention_mask attention_mask;
-    /* Pruning of a causal sequence: a token sees the first attention_sinks tokens and the last attention_window ones,
-     * itself included, and the memory of what no token will see any more is given back, so that a long answer runs in
-     * bounded memory. 0, 0: off. */
+    /* Pruning of a causal sequence: a token sees the first attention_sinks tokens and the last
+     * attention_window ones, itself included, and the memory of what no token will see any more is given
+     * back, so that a long answer runs in bounded memory. 0, 0: off. */
     size_t attention_sinks, attention_window;
     /* At most one of the following three; without any, one answer is generated token by token.
      * Beam search as in Hugging Face: the best num_return_sequences of num_beams answers. */
@@ -182,7 +182,7 @@ struct trawl_output {
     const struct trawl_top_logprob *top_logprobs; /* [n_tokens, n_top_logprobs] most probable first */
     size_t n_top_logprobs;
     uint32_t entropy_states[5]; /* by the policy: tokens chosen in each enum trawl_entropy_state */
-    uint32_t n_inserted;                           /* by the policy */
+    uint32_t n_inserted;        /* by the policy */
 };
 
 /* Pointers are valid until the next trawl_job_next or trawl_job_close. The fields from finish_reason to
@@ -227,12 +227,12 @@ TRAWL_API void trawl_job_cancel(trawl_job *job);
 
 /* Counters so far; any thread. */
 struct trawl_job_stats {
-    uint64_t submitted, finished;             /* requests; finished ones include those from the journal */
-    uint64_t committed;                       /* requests safe on disk */
+    uint64_t submitted, finished; /* requests; finished ones include those from the journal */
+    uint64_t committed;           /* requests safe on disk */
     /* Of this run, not of what was in the journal. Counters of other processes are up to 0.2 s old. */
     uint64_t prompt_tokens, generated_tokens; /* prompt tokens computed or found in the prefix cache */
     uint64_t cached_tokens;                   /* those found */
-    uint64_t steps;           /* of all replicas */
+    uint64_t steps;                           /* of all replicas */
     uint64_t computed_tokens; /* through the model: prompts and answers, after a preemption once more */
     uint64_t queued, running; /* requests now: waiting, in the batch */
     uint64_t preemptions;     /* times a running request gave up its memory to an older one */

@@ -30,8 +30,8 @@ struct tw_job_request {
     char *task_id; /* owned */
     int64_t sample_idx;
     struct tw_job_constraint *constraint; /* what engine.constraint points to; NULL: none */
-    struct tw_job_mask mask; /* owned: what engine.mask points to */
-    uint64_t prompt_hash;    /* with the mask in it */
+    struct tw_job_mask mask;              /* owned: what engine.mask points to */
+    uint64_t prompt_hash;                 /* with the mask in it */
     bool finished, cancelled, from_journal;
     struct tw_job_outcome outcome;
     float **rows;         /* [n_sites] captured so far, [n_rows, width] each */
@@ -69,7 +69,7 @@ struct trawl_job {
     struct tw_store *store;
     struct tw_job_outcome *committed; /* [n_journal] read back from the journal */
     size_t n_journal, committed_capacity;
-    uint64_t group_first;  /* number of the first request of the group being made */
+    uint64_t group_first;                        /* number of the first request of the group being made */
     struct tw_job_constraint *latest_constraint; /* of the request submitted last; NULL: it had none */
     uint64_t next_number;  /* the least that the next request to be submitted can have */
     uint64_t recorded_end; /* after the number of the last request that was recorded */

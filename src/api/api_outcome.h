@@ -30,9 +30,9 @@ void tw_job_outcome_release(struct tw_job_outcome *o);
  * is a list "outputs" instead. */
 void tw_job_outcome_write(struct tw_json_writer *w, uint64_t number, const struct tw_job_outcome *o,
                           bool all);
-/* `least`: the smallest number that the record can have. TRAWL_ERR_FORMAT names what is wrong; release `o` in
+/* `j`: the record. `least`: the smallest number that it can have. TRAWL_ERR_FORMAT names what is wrong; release `o` in
  * any case. */
-trawl_status tw_job_outcome_read(const json_t *record, uint64_t least, struct tw_job_outcome *o,
+trawl_status tw_job_outcome_read(const json_t *j, uint64_t least, struct tw_job_outcome *o,
                                  struct trawl_error *err);
 
 #endif /* TW_API_OUTCOME_H */

@@ -15,13 +15,13 @@
 enum { TW_CONSTRAIN_NODES_MAX = 1 << 21 };
 
 enum tw_tree_kind {
-    TW_TREE_EMPTY,  /* the empty text */
-    TW_TREE_TEXT,   /* these bytes */
-    TW_TREE_SET,    /* one character of a set of code points */
-    TW_TREE_CAT,    /* the children one after another */
-    TW_TREE_ALT,    /* one of the children; none: no text at all */
-    TW_TREE_REPEAT, /* the child min to max times */
-    TW_TREE_ITEMS,  /* the child min to max times, `separator` between two */
+    TW_TREE_EMPTY,   /* the empty text */
+    TW_TREE_TEXT,    /* these bytes */
+    TW_TREE_SET,     /* one character of a set of code points */
+    TW_TREE_CAT,     /* the children one after another */
+    TW_TREE_ALT,     /* one of the children; none: no text at all */
+    TW_TREE_REPEAT,  /* the child min to max times */
+    TW_TREE_ITEMS,   /* the child min to max times, `separator` between two */
     TW_TREE_MEMBERS, /* every child at most once, in order, the required ones always; `separator` as above */
 };
 

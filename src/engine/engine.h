@@ -194,7 +194,7 @@ struct tw_engine_stats {
     uint64_t running, preempted, queued; /* requests now: in the batch; waiting to go on; without room yet */
     uint64_t steps;
     uint64_t computed_tokens; /* rows that went through the model, in those steps */
-    uint64_t cached_tokens;              /* of prompts, found in the prefix cache instead */
+    uint64_t cached_tokens;   /* of prompts, found in the prefix cache instead */
     uint64_t preemptions;
     uint64_t evicted_pages;
     uint64_t pages, held_pages, idle_pages; /* now: of the KV cache; in use; kept for their content */

@@ -61,6 +61,7 @@ static trawl_status send_to_all(struct tw_dispatcher *d, enum tw_letter_kind kin
 {
     for (int i = 0; i < d->n_heads; i++) {
         if (!d->heads[i].done) {
+            d->heads[i].silent = 0; /* it has an answer to give from now on */
             TW_TRY(send_short(&d->heads[i], kind, 0, err));
         }
     }
@@ -254,7 +255,8 @@ static trawl_status poll_head(struct tw_dispatcher *d, struct head *h, bool *mov
     }
     /* A head that has peers may be waiting for one of them: it is the first to say so. */
     uint64_t deadline_ms = (uint64_t)wire->deadline_ms * (d->engine->place.peers == 1 ? 1 : 2);
-    if ((h->n_lent > 0 || d->stopping) && h->silent / 1000000u > deadline_ms) {
+    bool owes            = h->n_lent > 0 || d->stopping || d->ended; /* results, or its last word */
+    if (owes && h->silent / 1000000u > deadline_ms) {
         tw_wire_break(wire, h->rank, "rank %d waited %llu ms for rank %d to get on with its requests",
                       wire->rank, (unsigned long long)deadline_ms, h->rank);
         return tw_wire_check(wire, err);
@@ -291,9 +293,6 @@ static trawl_status stop_heads(struct tw_dispatcher *d, struct trawl_error *err)
         return TRAWL_OK;
     }
     d->stopping = true;
-    for (int i = 0; i < d->n_heads; i++) {
-        d->heads[i].silent = 0;
-    }
     return send_to_all(d, TW_LETTER_STOP, err);
 }
 

@@ -47,8 +47,8 @@ trawl_status tw_letter_pack_request(const struct tw_request *q, struct tw_engine
     letter->request.constraint.text                                              = NULL;
     letter->request.sampling.bias_tokens = letter->request.sampling.suppress_tokens = NULL;
     letter->request.sampling.bias                                                   = NULL;
-    /* The mask's words of 64 bits come first: the payload begins at a multiple of 8. Whether it has lists is told by
-     * its pointers, which mean nothing else there. */
+    /* The mask's words of 64 bits come first: the payload begins at a multiple of 8. Whether it has lists is
+     * told by its pointers, which mean nothing else there. */
     uint8_t *to = put((uint8_t *)letter->data, q->mask.rows, tw_mask_rows_bytes(&q->mask, q->n_prompt) / 4);
     to          = put(to, q->mask.lengths, tw_mask_lengths_bytes(&q->mask) / 4);
     to          = put(to, q->prompt, q->n_prompt);

@@ -14,13 +14,14 @@ enum { TW_WANT_ROWS = 1, TW_WANT_LOGITS = 2, TW_WANT_TOKENS = 4 };
 
 enum tw_letter_kind {
     /* from rank 0 */
-    TW_LETTER_REQUEST = 1, /* `request`; rows and lengths of its mask, prompt, stop tokens, ends and tokens of what is to be scored,
+    TW_LETTER_REQUEST =
+        1, /* `request`; rows and lengths of its mask, prompt, stop tokens, ends and tokens of what is to be scored,
                               tokens and values of the logit bias, suppressed tokens,
                               the constraint's text */
-    TW_LETTER_DROP,        /* id: answers end with the next token */
-    TW_LETTER_NO_MORE,     /* no more requests */
-    TW_LETTER_STOP,        /* nor is what is under way wanted any more */
-    TW_LETTER_FAREWELL,    /* the answer to DONE: the run's last letter, so that none is left for the next */
+    TW_LETTER_DROP,     /* id: answers end with the next token */
+    TW_LETTER_NO_MORE,  /* no more requests */
+    TW_LETTER_STOP,     /* nor is what is under way wanted any more */
+    TW_LETTER_FAREWELL, /* the answer to DONE: the run's last letter, so that none is left for the next */
     /* to rank 0 */
     TW_LETTER_ROWS,     /* id, site, position, n, width; floats */
     TW_LETTER_LOGITS,   /* id, position, n, width; logits, then n log-probabilities */

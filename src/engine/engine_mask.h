@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Which positions a row of a request sees, as settings of the request and, once a step, as bits. Arithmetic on
- * positions only; the scheduler's thread. docs/masks.md says what users see of it. */
+/* Which positions a row of a request sees, as settings of the request and, once a step, as bits.
+ * Arithmetic on positions only; the scheduler's thread. docs/masks.md says what users see of it. */
 #ifndef TW_ENGINE_MASK_H
 #define TW_ENGINE_MASK_H
 
@@ -14,11 +14,11 @@
 enum tw_mask_kind {
     TW_MASK_CAUSAL,
     TW_MASK_PREFIX, /* positions below `prefix` see each other, whichever comes first; the rest is causal */
-    TW_MASK_WINDOW, /* the first `sinks` positions and the last `window`, a row's own included; none that come later */
-    TW_MASK_BLOCK_DIAGONAL, /* the prompt is documents one after another: each has positions from 0 and sees itself
-                               only, causally; what is generated belongs to the last one */
-    TW_MASK_MATRIX /* prompt rows see what `rows` says; a generated one the prompt, or what a row n_prompt says
-                      of it, and what was generated before it */
+    TW_MASK_WINDOW, /* the first `sinks` positions and the last `window`, a row's own included; none later */
+    TW_MASK_BLOCK_DIAGONAL, /* the prompt is documents one after another: each has positions from 0 and sees
+                               itself only, causally; what is generated belongs to the last one */
+    TW_MASK_MATRIX /* prompt rows see what `rows` says; a generated one the prompt, or what a row n_prompt
+                      says of it, and what was generated before it */
 };
 
 struct tw_mask {
@@ -37,13 +37,13 @@ struct tw_mask {
 size_t tw_mask_lengths_bytes(const struct tw_mask *m);
 size_t tw_mask_rows_bytes(const struct tw_mask *m, size_t n_prompt);
 
-/* Why a request of n_prompt tokens cannot have this mask, if so; `together`: rows of a prompt that one step can be
- * sure to hold. Rows that look ahead need the positions that they see in their own step. */
+/* Why a request of n_prompt tokens cannot have this mask, if so; `together`: rows of a prompt that one
+ * step can be sure to hold. Rows that look ahead need the positions that they see in their own step. */
 trawl_status tw_mask_check(const struct tw_mask *m, size_t n_prompt, size_t together,
                            struct trawl_error *err);
 
-/* The last step end in (from, from + n], such that no row before it sees a position from it on; `from` when there
- * is none. */
+/* The last step end in (from, from + n], such that no row before it sees a position from it on; `from`
+ * when there is none. */
 size_t tw_mask_cut(const struct tw_mask *m, size_t n_prompt, size_t from, size_t n);
 
 /* ---- where positions are kept: a document of its own begins a page ---- */
@@ -70,9 +70,9 @@ struct tw_step_masks {
 void tw_step_masks_release(struct tw_step_masks *s);
 void tw_step_masks_clear(struct tw_step_masks *s);
 
-/* Segments for positions [from, from + n) of a sequence with these pages, into segments[*n_segments ...]: one, or
- * one for each document. `row`: the first one's in the step. Where bits are needed n_blocks is set and the
- * pointers are still to come. */
+/* Segments for positions [from, from + n) of a sequence with these pages, into segments[*n_segments ...]:
+ * one, or one for each document. `row`: the first one's in the step. Where bits are needed n_blocks is set
+ * and the pointers are still to come. */
 trawl_status tw_step_masks_add(struct tw_step_masks *s, const struct tw_mask *m, size_t n_prompt,
                                const uint32_t *pages, size_t from, size_t n, size_t row,
                                struct tw_segment *segments, size_t *n_segments, struct trawl_error *err);

@@ -159,22 +159,8 @@ static bool on_token(void *user, uint64_t id, int32_t token, float logprob)
     return !dropped;
 }
 
-static trawl_status on_finished(void *user, const struct tw_result *r, struct trawl_error *err)
+static trawl_status post_result(struct tw_outpost *o, const struct tw_result *r, struct trawl_error *err)
 {
-    struct tw_outpost *o = user;
-    lock(o);
-    struct held **at = find(o, r->id), *h = *at;
-    if (h != NULL) {
-        *at = h->next;
-    }
-    unlock(o);
-    if (h != NULL) {
-        tw_free(h->letter);
-        tw_free(h);
-    }
-    if (r->finish == TW_FINISH_CANCELLED) {
-        return TRAWL_OK; /* rank 0 knows: it stopped the run */
-    }
     struct tw_engine_letter head = {.kind     = TW_LETTER_FINISHED,
                                     .id       = r->id,
                                     .finish   = (int32_t)r->finish,
@@ -188,6 +174,26 @@ static trawl_status on_finished(void *user, const struct tw_result *r, struct tr
     trawl_status status = post(o, &head, (const void *const[]){data, r->error},
                                (const size_t[]){bytes, r->error == NULL ? 0 : sizeof *r->error}, 2, err);
     tw_free(data);
+    return status;
+}
+
+static trawl_status on_finished(void *user, const struct tw_result *r, struct trawl_error *err)
+{
+    struct tw_outpost *o = user;
+    trawl_status status  = TRAWL_OK;
+    lock(o);
+    struct held **at = find(o, r->id), *h = *at;
+    if (h != NULL) {
+        *at = h->next;
+    }
+    unlock(o);
+    if (r->finish != TW_FINISH_CANCELLED) { /* of those rank 0 knows: it stopped the run */
+        status = post_result(o, r, err);
+    }
+    if (h != NULL) {
+        tw_free(h->letter); /* not before: scored tokens are in it */
+        tw_free(h);
+    }
     return status;
 }
 

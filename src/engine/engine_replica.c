@@ -27,6 +27,7 @@ static trawl_status connect_devices(const struct tw_replica *r, struct tw_wait_p
         struct tw_comm_thread_config tc = {.policy = wait, .deadline_ms = deadline_ms, .world_base = base};
         return place->n_devices == 1 ? TRAWL_OK : tw_comm_thread_new(place->n_devices, &tc, comms, err);
     }
+    TW_BUG_ON(c->world == NULL); /* peers are processes of a world */
     TW_TRY(tw_comm_message_new(c->world->wire, place->rank - place->peer, 1, place->peers, &outer, err));
     if (place->n_devices == 1) {
         comms[0] = outer;

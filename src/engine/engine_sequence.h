@@ -29,7 +29,7 @@ struct tw_sequence {
     struct tw_top_logprob *top; /* [new_capacity, n_top] beside each; n_top is the request's top_logprobs */
     size_t n_top;
     struct tw_policy_track policy; /* not taken over by a fork */
-    uint32_t *pages;                            /* [n_pages] of positions 0 .. n_computed - 1 at least */
+    uint32_t *pages;               /* [n_pages] of positions 0 .. n_computed - 1 at least */
     size_t n_pages;
     size_t n_known; /* of its first pages, those in the prefix cache */
     size_t capacity, new_capacity, page_capacity;
@@ -66,8 +66,8 @@ void tw_sequence_clear(struct tw_sequence *s, struct tw_kv_pages *pages);
 
 /* Become what `from` is: tokens, measures and pages. `s` is empty and has the capacity. */
 void tw_sequence_fork(struct tw_sequence *s, const struct tw_sequence *from, struct tw_kv_pages *pages);
-/* Give back the pages of which its mask lets no position from n_computed on see anything; what is left of them
- * are holes. */
+/* Give back the pages of which its mask lets no position from n_computed on see anything; holes are left in
+ * their place. */
 void tw_sequence_prune(struct tw_sequence *s, struct tw_kv_pages *pages);
 /* Forget everything from position n on; what is left of the pages stays. */
 void tw_sequence_truncate(struct tw_sequence *s, size_t n, struct tw_kv_pages *pages);

@@ -111,7 +111,9 @@ COLUMNS tree_sum(float sum[TW_PANEL], const struct tw_matmul *mm, const float *x
             }
         }
         full[level] = has;
-        memcpy(node[level], sum, sizeof node[level]);
+        if (has) {
+            memcpy(node[level], sum, sizeof node[level]);
+        }
     }
     for (size_t c = 0; c < TW_PANEL; c++) {
         sum[c] = full[level] ? node[level][c] : 0.0f;

@@ -36,7 +36,9 @@ void tw_encoder_free(struct tw_encoder *e)
 static trawl_status push_ids(struct tw_ids *ids, const int32_t *more, size_t n, struct trawl_error *err)
 {
     TW_TRY(tw_grow(&ids->data, &ids->capacity, ids->size + n, sizeof *ids->data, err));
-    memcpy(ids->data + ids->size, more, n * sizeof *more);
+    if (n > 0) {
+        memcpy(ids->data + ids->size, more, n * sizeof *more);
+    }
     ids->size += n;
     return TRAWL_OK;
 }

@@ -81,10 +81,12 @@ void api_take(trawl_job *job, size_t i, struct api_result *result)
                                   .n_prompt           = r.n_prompt,
                                   .cumulative_logprob = r.cumulative_logprob,
                                   .from_journal       = r.from_journal};
-    memcpy(result->tokens, r.tokens, r.n_tokens * sizeof *r.tokens);
-    memcpy(result->logprobs, r.logprobs, r.n_tokens * sizeof(float));
-    memcpy(result->entropies, r.entropies, r.n_tokens * sizeof(float));
-    memcpy(result->varentropies, r.varentropies, r.n_tokens * sizeof(float));
+    if (r.n_tokens > 0) { /* else there may be no arrays */
+        memcpy(result->tokens, r.tokens, r.n_tokens * sizeof *r.tokens);
+        memcpy(result->logprobs, r.logprobs, r.n_tokens * sizeof(float));
+        memcpy(result->entropies, r.entropies, r.n_tokens * sizeof(float));
+        memcpy(result->varentropies, r.varentropies, r.n_tokens * sizeof(float));
+    }
     assert_true((r.error != NULL) == (r.finish_reason == TRAWL_FINISH_ERROR));
     (void)snprintf(result->error, sizeof result->error, "%s", r.error == NULL ? "" : r.error);
 }

@@ -94,6 +94,8 @@ class Ground:
         common = ["--model_path", model or self.model, "--mesh_shape", *mesh.split(), "--threads", threads, "--quiet", *more]
         yield [trawl, "trace", *common, "--tokens", self.folder / "tokens.json", "--sites", ",".join(SITES),
                "--prefill_chunk", 33, "--out", out / "trace.safetensors"], 0
+        yield [trawl, "trace", *common, "--tokens", self.folder / "tokens.json", "--sites", "blocks.1.hook_resid_post",
+               "--prefill_chunk", 33, "--out", out / "shallow.safetensors"], 0  # layers above are left out
         yield [trawl, "generate", *common, "--prompts_file", self.folder / "rows.jsonl", "--logprobs",
                "--output_filepath", out / "rows.jsonl", "--batch_size", 3], 3  # one row is wrong
         yield self.arc(out, *common), 0

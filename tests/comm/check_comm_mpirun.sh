@@ -20,6 +20,10 @@ expect()
     local out
     out=$(timeout -k 5 60 mpirun --oversubscribe -n 3 "$test" "$1" 2>&1)
     local code=$?
+    # mpirun of Open MPI 4.1.4 sometimes crashes itself while it ends a stopped rank.
+    if [ $code -eq 139 ] && grep -q ' mpirun(+0x' <<<"$out" && ! grep -q 'exited on signal 11' <<<"$out"; then
+        code=1
+    fi
     if [ $code -eq 0 ] || [ $code -ge 124 ] && [ $code -ne 137 ] || ! grep -q "$2" <<<"$out"; then
         echo "FAIL: $1: exit code $code, expected a failure that says \"$2\":"
         sed 's/^/    /' <<<"$out"

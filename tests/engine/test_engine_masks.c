@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Attention masks: the bits of a step are what the kinds say; every kind, mixed in one batch, equals the forward
- * pass of docs/numerics.md bit by bit on every mesh, chunk, batch and cache; documents of one prompt equal
- * prompts of their own; pruned answers run in bounded memory; what cannot be is refused by a sentence. */
+/* Attention masks: the bits of a step are what the kinds say; every kind, mixed in one batch, equals the
+ * forward pass of docs/numerics.md bit by bit on every mesh, chunk, batch and cache; documents of one
+ * prompt equal prompts of their own; pruned answers run in bounded memory; what cannot be is refused by a
+ * sentence. */
 #include <time.h>
 
 #include "base/philox.h"
@@ -53,7 +54,8 @@ static size_t pick(struct tw_philox_stream *s, size_t low, size_t high)
     return low + (size_t)(tw_philox_double(s) * (double)(high - low + 1));
 }
 
-/* Rows of a matrix see themselves or a neighbour, and ahead no further than the end of their group of `ahead`. */
+/* Rows of a matrix see themselves or a neighbour, and ahead no further than the end of their group of
+ * `ahead`. */
 static void draw_matrix(struct drawn *d, struct tw_philox_stream *s, size_t n_prompt, size_t ahead)
 {
     size_t words   = (n_prompt + 63) / 64;
@@ -276,7 +278,8 @@ static struct tw_engine *open_engine(const char *dir, bool bf16, const struct wa
     return engine;
 }
 
-/* Rows of one sequence (or document) of the answer, from position `at` of the request on, against the reference. */
+/* Rows of one sequence (or document) of the answer, from position `at` of the request on, against the
+ * reference. */
 static void compare(const struct reference *want, const struct harness_answer *a, const struct tw_request *q,
                     size_t at, const struct tw_engine *engine)
 {
@@ -431,8 +434,8 @@ static void test_documents_equal_requests(void **state)
     tw_engine_close(engine);
 }
 
-/* An answer of 1,200 tokens after a prompt of 300 in a cache of 6 pages (384 positions): the tokens of one whose
- * masked pages were kept. */
+/* An answer of 1,200 tokens after a prompt of 300 in a cache of 6 pages (384 positions): the tokens of one
+ * whose masked pages were kept. */
 static void test_a_pruned_answer_needs_bounded_memory(void **state)
 {
     struct trawl_error err;
@@ -474,8 +477,8 @@ static void test_a_pruned_answer_needs_bounded_memory(void **state)
     tw_engine_close(much);
 }
 
-/* Prefixes of several pages where pages are few: what there is room for may end in the midst of one, and what is
- * preempted is computed again. */
+/* Prefixes of several pages where pages are few: what there is room for may end in the midst of one, and
+ * what is preempted is computed again. */
 static void test_prefixes_are_never_cut(void **state)
 {
     struct trawl_error err;

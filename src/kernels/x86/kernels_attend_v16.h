@@ -2,11 +2,11 @@
 /* Attention around the innermost loop. Include after kernels_vec_<isa>.h, kernels_v16_math.h and
  * kernels_tile.h.
  *
- * Queries (a row and a head) are taken in tiles, heads of a row together. Of a tile, the queries that see the same
- * first keys of a block go through it together; so do those whose keys have gaps, whatever each sees, because there
- * a masked probability of +0 stands for a term that is left out. The chains run in the same tile as a
- * matmul's: scores are queries times key panels (16 keys each, pairs of inputs), outputs are probabilities times
- * value panels (16 inputs each, pairs of positions). */
+ * Queries (a row and a head) are taken in tiles, heads of a row together. Of a tile, the queries that see
+ * the same first keys of a block go through it together; so do those whose keys have gaps, whatever each
+ * sees, because there a masked probability of +0 stands for a term that is left out. The chains run in the
+ * same tile as a matmul's: scores are queries times key panels (16 keys each, pairs of inputs), outputs
+ * are probabilities times value panels (16 inputs each, pairs of positions). */
 #ifndef TW_KERNELS_ATTEND_V16_H
 #define TW_KERNELS_ATTEND_V16_H
 
@@ -39,6 +39,7 @@ struct attend_buffers {
 struct attend_run {
     size_t i, rows; /* of the tile: [i, i + rows) */
     size_t n;       /* they see the first n keys, or, with gaps, some of these */
+    uint64_t keys;  /* without gaps: of each of them */
     bool gaps;
 };
 
@@ -113,8 +114,8 @@ static void attend_load_queries(const struct attend_job *job)
     }
 }
 
-/* Scores of the first 16 * panels keys of a block, scaled, to probabilities relative to the largest of those in
- * `keys`; `all`: those are all. */
+/* Scores of the first 16 * panels keys of a block, scaled, to probabilities relative to the largest of
+ * those in `keys`; `all`: those are all. */
 static inline __attribute__((always_inline)) void
 attend_softmax_of(const struct attend_job *job, size_t i, const size_t panels, uint64_t keys, const bool all)
 {
@@ -136,7 +137,7 @@ attend_softmax_of(const struct attend_job *job, size_t i, const size_t panels, u
     job->b->sum[i] = v16_sum(sum);
 }
 
-static void attend_softmax(const struct attend_job *job, size_t i, size_t n, uint64_t keys)
+static inline void attend_softmax(const struct attend_job *job, size_t i, size_t n, uint64_t keys)
 {
     if (keys == UINT64_MAX) {
         attend_softmax_of(job, i, KEY_PANELS, keys, true);
@@ -196,9 +197,9 @@ static void attend_values(const struct attend_job *job, size_t i, size_t rows, c
     }
 }
 
-/* What probabilities of +0 in the place of masked keys leave to be done: a term of +0 or -0 changed nothing but the
- * sign of a zero, which is made +0, unless its value was infinite or NaN. Then the sum is NaN and is
- * computed without the term. */
+/* What probabilities of +0 in the place of masked keys leave to be done: a term of +0 or -0 changed
+ * nothing but the sign of a zero, which is made +0, unless its value was infinite or NaN. Then the sum is
+ * NaN and is computed without the term. */
 static void attend_mend(const struct attend_job *job, const struct attend_run *run, size_t j)
 {
     const struct tw_attend *a = job->a;
@@ -277,7 +278,8 @@ static void attend_block(const struct attend_job *job, const struct attend_run *
     attend_chains(job->kind, b->q[i], run->rows, k, (n + 15) / 16, 2 * TW_KV_BLOCK * job->kind->bytes,
                   a->head_dim / 2, k_ahead, (float *)(void *)b->p[i]);
     for (size_t r = i; r < i + run->rows; r++) {
-        attend_softmax(job, r, n, tw_attend_keys(a, (job->first + r) / a->n_heads, j));
+        attend_softmax(job, r, n,
+                       run->gaps ? tw_attend_keys(a, (job->first + r) / a->n_heads, j) : run->keys);
     }
     attend_values(job, i, run->rows, v, run->gaps ? (n + 1) & ~(size_t)1 : n, v_ahead);
     if (run->gaps) {
@@ -288,12 +290,17 @@ static void attend_block(const struct attend_job *job, const struct attend_run *
 }
 
 /* The longest run from query i of the tile on; n is 0 where they see nothing of the block. */
-static struct attend_run attend_next_run(const struct attend_job *job, size_t i, size_t j)
+static inline struct attend_run attend_next_run(const struct attend_job *job, size_t i, size_t j)
 {
     const size_t heads    = job->a->n_heads;
     const uint64_t first  = tw_attend_keys(job->a, (job->first + i) / heads, j);
-    struct attend_run run = {.i = i, .gaps = tw_keys_have_gaps(first)};
+    struct attend_run run = {.i = i, .keys = first, .gaps = tw_keys_have_gaps(first)};
     uint64_t keys         = first;
+    if (first == UINT64_MAX && job->a->visible == NULL) { /* later rows see no less */
+        run.rows = job->n - i;
+        run.n    = TW_KV_BLOCK;
+        return run;
+    }
     do {
         run.n          = keys != 0 && tw_keys_end(keys) > run.n ? tw_keys_end(keys) : run.n;
         const size_t q = ((job->first + i) / heads + 1) * heads - job->first;
