@@ -103,11 +103,11 @@ def allreduce_us(a):
 
 
 def start_seconds(a, folder):
-    """Of `trawl trace` of one token, the whole command: loading is nearly all of it."""
+    """Of `trawl trace` of one token to its logits, the whole command: it reads every weight once."""
     tokens = a.work / "one.json"
     tokens.write_text("[[1]]")
     start = time.monotonic()
-    run([a.trawl, "trace", "--model_path", folder, "--tokens", tokens, "--sites", "hook_embed", "--out", a.work / "one.st",
+    run([a.trawl, "trace", "--model_path", folder, "--tokens", tokens, "--sites", "logits", "--out", a.work / "one.st",
          "--threads", a.cores, "--quiet"])
     return time.monotonic() - start
 
