@@ -47,7 +47,7 @@ static void check_entry(const struct golden *g, struct tw_sampler *s, size_t ent
     struct tw_sample_params p;
     double probability[SAMPLE_FIT_VOCAB];
     float row[SAMPLE_FIT_VOCAB], left[SAMPLE_FIT_VOCAB];
-    char what[160];
+    char what[320];
     int64_t index   = 0;
     const json_t *e = json_array_get(json_object_get(g->json, "processors"), entry);
     read_settings(json_object_get(e, "settings"), &p);
