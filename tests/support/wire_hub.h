@@ -148,6 +148,9 @@ static inline struct hub_message **hub_match(struct hub *hub, const struct hub_r
 
 static inline void hub_progress(struct hub *hub)
 {
+    if (hub->aborts > 0) {
+        return;
+    }
     for (struct hub_message *m = hub->messages; m != NULL; m = m->next) {
         m->looks -= m->looks > 0;
     }
@@ -314,9 +317,13 @@ static inline int hub_op_finalize(struct tw_wire_group *world)
     return 0;
 }
 
+/* What is still on its way is not read any more: the sender's memory goes next. */
 static inline void hub_op_abort(const struct tw_wire_group *world)
 {
-    hub_group_of(world)->me->hub->aborts++;
+    struct hub *hub = hub_group_of(world)->me->hub;
+    (void)pthread_mutex_lock(&hub->lock);
+    hub->aborts++;
+    (void)pthread_mutex_unlock(&hub->lock);
 }
 
 static inline void hub_op_text(int code, char *out, size_t n)

@@ -22,7 +22,11 @@ void tw_mail_release(struct tw_mail *m)
     }
     while (m->first != NULL) {
         struct tw_mail_out *next = m->first->next;
-        tw_free(m->first->letter);
+        if (m->first->sending) { /* another process may be reading it */
+            tw_wire_leave(m->wire, m->first->letter);
+        } else {
+            tw_free(m->first->letter);
+        }
         tw_free(m->first);
         m->first = next;
     }

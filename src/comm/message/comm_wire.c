@@ -80,6 +80,10 @@ void tw_wire_close(struct tw_wire *w, int grace_ms)
         w->ops->cancel(&w->listening); /* where that did not end this process: the notice's place goes away */
     }
     (void)pthread_mutex_destroy(&w->lock);
+    for (size_t i = 0; i < w->n_left; i++) {
+        tw_free(w->left[i]);
+    }
+    tw_free(w->left);
     tw_free(w->telling);
     tw_free(w);
 }
@@ -215,7 +219,7 @@ trawl_status tw_wire_test(struct tw_wire *w, struct tw_wire_request *request, bo
     }
     (void)pthread_mutex_lock(&w->lock);
     int code = w->ops->test(request, done, event);
-    if (code == 0 && !*done) {
+    if (code == 0) { /* also when it is done: who has given up sends nothing that may be used */
         hear(w);
     }
     (void)pthread_mutex_unlock(&w->lock);
@@ -229,6 +233,15 @@ void tw_wire_cancel(struct tw_wire *w, struct tw_wire_request *receive)
 {
     (void)pthread_mutex_lock(&w->lock);
     w->ops->cancel(receive);
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+void tw_wire_leave(struct tw_wire *w, void *data)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    if (tw_grow(&w->left, &w->left_capacity, w->n_left + 1, sizeof *w->left, NULL) == TRAWL_OK) {
+        w->left[w->n_left++] = data;
+    } /* else it is never freed, which is better than freed too early */
     (void)pthread_mutex_unlock(&w->lock);
 }
 

@@ -78,6 +78,8 @@ struct tw_wire {
     struct tw_wire_request listening; /* for a notice */
     struct tw_wire_notice heard, said;
     struct tw_wire_request *telling; /* [size] notices on their way */
+    void **left;                     /* [n_left] see tw_wire_leave */
+    size_t n_left, left_capacity;
 };
 
 /* Enter the run; `ops` is kept. */
@@ -91,7 +93,8 @@ trawl_status tw_wire_group_new(struct tw_wire *wire, int first, int stride, int 
                                struct trawl_error *err);
 void tw_wire_group_free(struct tw_wire *wire, struct tw_wire_group *group);
 
-/* `data` is the wire's until tw_wire_test says done, or the wire breaks. bytes <= TW_WIRE_PIECE_BYTES. */
+/* `data` is the wire's until tw_wire_test says done, and on a broken wire until it is closed: it may still be on
+ * its way. bytes <= TW_WIRE_PIECE_BYTES. */
 trawl_status tw_wire_send(struct tw_wire *wire, const struct tw_wire_group *group, const void *data,
                           size_t bytes, int to, int tag, struct tw_wire_request *out,
                           struct trawl_error *err);
@@ -103,6 +106,8 @@ trawl_status tw_wire_test(struct tw_wire *wire, struct tw_wire_request *request,
                           struct tw_wire_event *event, struct trawl_error *err);
 /* Give a receive up. */
 void tw_wire_cancel(struct tw_wire *wire, struct tw_wire_request *receive);
+/* Leave memory of tw_alloc which is being sent: it is freed when the wire has been closed. */
+void tw_wire_leave(struct tw_wire *wire, void *data);
 
 /* Break the wire and tell the others, unless it is broken. `world_rank`: whose fault. Never blocks. */
 void tw_wire_break(struct tw_wire *wire, int world_rank, const char *format, ...)
