@@ -3,10 +3,10 @@
  * change to a kernel or a stage gains where it counts.
  *
  *     bench_model FOLDER [--isa LEVEL] [--dtype bfloat16|float32] [--threads N] [--rounds R]
- *                 [--prefill ROWS] [--batch B] [--context POSITIONS]
+ *                 [--prefill ROWS] [--batch B] [--context POSITIONS] [--plain]
  *
  * --prefill: one sequence, ROWS tokens, logits of the last. --batch: B sequences, a token each behind
- * POSITIONS others. Time on the clock, and of this thread alone (which other work on the machine does not
+ * POSITIONS others. --plain: weights are not compressed. Time on the clock, and of this thread alone (which other work on the machine does not
  * lengthen; it includes spinning at barriers): least and median of R steps. */
 #include <getopt.h>
 #include <stdio.h>
@@ -28,6 +28,7 @@ struct bench {
     struct tw_device device;
     struct tw_team *team;
     int threads, rounds;
+    bool plain;
     size_t prefill, batch, context;
     enum tw_dtype dtype;
     const char *isa;
@@ -126,7 +127,8 @@ static trawl_status run_all(struct bench *b, const char *folder, struct trawl_er
 {
     const struct tw_log quiet = {0};
     TW_TRY(tw_kernels_init(&b->kernels, b->isa, err));
-    TW_TRY(tw_model_load(&b->model, folder, b->dtype, b->threads, &quiet, err));
+    TW_TRY(tw_model_load(&b->model, folder, b->dtype, !b->plain && b->kernels.compressed, b->threads, &quiet,
+                         err));
     TW_TRY(tw_alloc((size_t)b->rounds, sizeof(double), &b->wall, err));
     TW_TRY(tw_alloc((size_t)b->rounds, sizeof(double), &b->cpu, err));
     TW_TRY(tw_team_new(&b->team, b->threads, tw_wait_policy_for(b->threads), NULL, err));
@@ -146,11 +148,15 @@ static trawl_status run_all(struct bench *b, const char *folder, struct trawl_er
 
 static bool read_options(struct bench *b, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"isa", required_argument, NULL, 'i'},     {"dtype", required_argument, NULL, 'd'},
-        {"threads", required_argument, NULL, 't'}, {"rounds", required_argument, NULL, 'r'},
-        {"prefill", required_argument, NULL, 'p'}, {"batch", required_argument, NULL, 'b'},
-        {"context", required_argument, NULL, 'c'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"isa", required_argument, NULL, 'i'},
+                                            {"dtype", required_argument, NULL, 'd'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"rounds", required_argument, NULL, 'r'},
+                                            {"prefill", required_argument, NULL, 'p'},
+                                            {"batch", required_argument, NULL, 'b'},
+                                            {"context", required_argument, NULL, 'c'},
+                                            {"plain", no_argument, NULL, 'u'},
+                                            {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         size_t number = optarg == NULL ? 0 : (size_t)strtoull(optarg, NULL, 10);
         switch (option) {
@@ -161,6 +167,7 @@ static bool read_options(struct bench *b, int argc, char **argv)
         case 'p': b->prefill = number; break;
         case 'b': b->batch = number; break;
         case 'c': b->context = number; break;
+        case 'u': b->plain = true; break;
         default: return false;
         }
     }
@@ -174,7 +181,7 @@ int main(int argc, char **argv)
     if (!read_options(&b, argc, argv)) {
         (void)fprintf(stderr,
                       "usage: bench_model FOLDER [--isa LEVEL] [--dtype bfloat16|float32] [--threads N]\n"
-                      "         [--rounds R] [--prefill ROWS] [--batch B] [--context POSITIONS]\n");
+                      "         [--rounds R] [--prefill ROWS] [--batch B] [--context POSITIONS] [--plain]\n");
         return 2;
     }
     if (run_all(&b, argv[optind], &err) != TRAWL_OK) {

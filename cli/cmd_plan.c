@@ -121,7 +121,7 @@ static trawl_status set_load(struct plan *p, const struct cli_args *args, struct
         .page_tokens      = TW_KV_BLOCK,
         .extra_logit_rows = EXTRA_LOGIT_ROWS,
         .threads          = (size_t)cli_get_int_or(args, "threads", cores < 1 ? 1 : cores),
-        .thread_bytes     = tw_device_thread_bytes(&kernels, &p->config),
+        .thread_bytes     = tw_device_thread_bytes(&kernels, &p->config, false),
         .kv               = strcmp(cli_get_string(args, "kv_sharding"), "heads") == 0 ? TW_MESH_KV_HEADS
                                                                                       : TW_MESH_KV_SEQUENCE,
     };

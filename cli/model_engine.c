@@ -50,23 +50,24 @@ trawl_status cli_engine_config(const struct cli_args *args, struct trawl_engine_
     c->world            = cli_args_world(args);
     c->devices_per_rank = (int)cli_get_int(args, "devices_per_rank");
     /* One process has one pool of cores and memory, which one device uses best. */
-    c->mesh_data      = !mesh.automatic    ? mesh.data
-                        : c->world == NULL ? 1
-                                           : trawl_world_size(c->world) * c->devices_per_rank;
-    c->mesh_model     = mesh.automatic ? 1 : mesh.model;
-    c->dtype          = dtype_of(args, "dtype");
-    c->kv_dtype_set   = cli_given(args, "kv_dtype");
-    c->kv_dtype       = c->kv_dtype_set ? dtype_of(args, "kv_dtype") : c->dtype;
-    c->threads        = (int)cli_get_int_or(args, "threads", 0);
-    c->batch_size     = (size_t)cli_get_int(args, "batch_size");
-    c->prefill_chunk  = (size_t)cli_get_int(args, "prefill_chunk");
-    c->tree_leaves    = (int)cli_get_int(args, "tree_leaves");
-    c->max_model_len  = (size_t)cli_get_int_or(args, "max_model_len", 0);
-    c->kv_cache_bytes = cli_given(args, "kv_cache_bytes") ? cli_get_size(args, "kv_cache_bytes") : 0;
-    c->prefix_cache   = (int)cli_get_int(args, "prefix_cache");
-    c->isa            = getenv("TRAWL_ISA");
-    c->log            = print_log;
-    c->log_level      = TRAWL_LOG_INFO;
+    c->mesh_data        = !mesh.automatic    ? mesh.data
+                          : c->world == NULL ? 1
+                                             : trawl_world_size(c->world) * c->devices_per_rank;
+    c->mesh_model       = mesh.automatic ? 1 : mesh.model;
+    c->dtype            = dtype_of(args, "dtype");
+    c->kv_dtype_set     = cli_given(args, "kv_dtype");
+    c->kv_dtype         = c->kv_dtype_set ? dtype_of(args, "kv_dtype") : c->dtype;
+    c->threads          = (int)cli_get_int_or(args, "threads", 0);
+    c->batch_size       = (size_t)cli_get_int(args, "batch_size");
+    c->prefill_chunk    = (size_t)cli_get_int(args, "prefill_chunk");
+    c->tree_leaves      = (int)cli_get_int(args, "tree_leaves");
+    c->max_model_len    = (size_t)cli_get_int_or(args, "max_model_len", 0);
+    c->kv_cache_bytes   = cli_given(args, "kv_cache_bytes") ? cli_get_size(args, "kv_cache_bytes") : 0;
+    c->prefix_cache     = (int)cli_get_int(args, "prefix_cache");
+    c->compress_weights = (int)cli_get_int(args, "compress_weights");
+    c->isa              = getenv("TRAWL_ISA");
+    c->log              = print_log;
+    c->log_level        = TRAWL_LOG_INFO;
     return TRAWL_OK;
 }
 

@@ -46,6 +46,8 @@ struct trawl_engine_config {
         *world;           /* trawl/world.h: the processes that share the mesh; NULL: this one has all of it */
     int devices_per_rank; /* devices of each process of a world; 1 */
     int prefix_cache;     /* 1: keys and values of a prefix that was computed before are used again; 0: not */
+    int compress_weights; /* 1: weights of a bfloat16 engine are held without loss in three quarters of their
+                             bytes, where kernels take them so; 0: not. The results are the same. 1 */
 };
 
 TRAWL_API void trawl_engine_config_init(struct trawl_engine_config *config);

@@ -45,6 +45,7 @@ void trawl_engine_config_init(struct trawl_engine_config *config)
         .tree_leaves      = d.tree_leaves,
         .devices_per_rank = d.devices_per_rank,
         .prefix_cache     = d.prefix_cache,
+        .compress_weights = d.compress_weights,
     };
 }
 
@@ -81,6 +82,7 @@ trawl_status trawl_engine_open(const struct trawl_engine_config *config, trawl_e
     c.world            = config->world == NULL ? NULL : config->world->world;
     c.devices_per_rank = config->devices_per_rank;
     c.prefix_cache     = config->prefix_cache != 0;
+    c.compress_weights = config->compress_weights != 0;
     c.vocabulary       = tw_api_vocabulary;
     c.log              = (struct tw_log){config->log, config->log_user, config->log_level};
 

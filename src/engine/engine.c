@@ -20,6 +20,7 @@ void tw_engine_config_init(struct tw_engine_config *c)
         .prefill_chunk    = PREFILL_CHUNK,
         .tree_leaves      = TREE_LEAVES,
         .prefix_cache     = true,
+        .compress_weights = true,
         .devices_per_rank = 1,
     };
 }
@@ -111,7 +112,8 @@ static trawl_status look_ahead(struct tw_engine *e, struct tw_model_config *m, s
 static trawl_status load(struct tw_engine *e, struct trawl_error *err)
 {
     const struct tw_engine_config *c = &e->config;
-    TW_TRY(tw_model_load(&e->model, c->model_path, c->compute, tw_cores_available(), &c->log, err));
+    TW_TRY(tw_model_load(&e->model, c->model_path, c->compute, c->compress_weights && e->kernels.compressed,
+                         tw_cores_available(), &c->log, err));
     return tw_alloc((size_t)e->place.n_replicas, sizeof *e->replicas, &e->replicas, err);
 }
 
@@ -228,7 +230,7 @@ const struct tw_engine_config *tw_engine_settings(const struct tw_engine *e)
 
 struct tw_engine_memory tw_engine_memory(const struct tw_engine *e)
 {
-    struct tw_engine_memory m = {.weights = e->model->panels_bytes};
+    struct tw_engine_memory m = {.weights = tw_model_weights_bytes(e->model)};
     for (int i = 0; i < e->place.n_replicas; i++) {
         const struct tw_replica *r = &e->replicas[i];
         for (int j = 0; j < e->place.n_devices; j++) {

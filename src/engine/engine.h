@@ -34,8 +34,9 @@ struct tw_engine_config {
     size_t max_model_len;   /* longest sequence; 0: the model's context */
     size_t
         kv_cache_bytes; /* per replica; 0: what batch_size sequences need, within half of the free memory */
-    bool prefix_cache;  /* pages of a prefix that was computed before are used again; on */
-    const char *isa;    /* as tw_kernels_init */
+    bool compress_weights; /* bf16 panels are held in three quarters of their bytes; on */
+    bool prefix_cache;     /* pages of a prefix that was computed before are used again; on */
+    const char *isa;       /* as tw_kernels_init */
     /* Gives the texts of a model's tokens when the first constraint comes; NULL: there are none. */
     trawl_status (*vocabulary)(const char *model_path, size_t n_vocab, struct tw_vocabulary *out,
                                struct trawl_error *err);

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "kernels/kernels_compress.h"
 #include "tensor/dtype.h"
 
 enum {
@@ -102,7 +103,16 @@ static inline size_t tw_chain_inputs(size_t n)
     return c;
 }
 
-enum { TW_MATMUL_SCRATCH = 320 << 10 }; /* bytes for each thread of a matmul */
+/* Bytes for each thread of a matmul: sums of pieces; and before them, of compressed panels only, two panels of a
+ * piece, or two whole ones. */
+enum { TW_MATMUL_SCRATCH = 320 << 10, TW_MATMUL_PIECE_SCRATCH = 96 << 10 };
+
+static inline size_t tw_matmul_scratch_bytes(size_t longest_k, bool compressed)
+{
+    const size_t pieces = TW_MATMUL_SCRATCH + (compressed ? (size_t)TW_MATMUL_PIECE_SCRATCH : 0);
+    const size_t panels = compressed ? 2 * (tw_panel_elements(longest_k) * 2 + TW_PLAIN_BYTES) : 0;
+    return pieces > panels ? pieces : (panels + 63) & ~(size_t)63;
+}
 
 enum tw_epilogue {
     TW_EPILOGUE_STORE, /* y = sum (+ bias)         */
@@ -116,8 +126,12 @@ struct tw_matmul {
     const void *w;       /* panel 0, at the first of the k inputs */
     const void *w2;      /* SWIGLU: the up projection, same shape and stride; else NULL */
     size_t panel_stride; /* elements between panels of w and w2 (may exceed k's: a slice of the inputs) */
-    size_t n;            /* output columns; the last panel may be partial: only n columns are stored */
-    int n_leaves;        /* power of two, 1 .. TW_MAX_LEAVES */
+    /* Compressed panels, for entries that take them: w and w2 are the beginnings of panel 0, the call's inputs
+     * begin with pair first_pair, and scratch is needed (tw_matmul_scratch_bytes). */
+    struct tw_codes codes, codes2;
+    size_t first_pair;
+    size_t n;                 /* output columns; the last panel may be partial: only n columns are stored */
+    int n_leaves;             /* power of two, 1 .. TW_MAX_LEAVES */
     const uint32_t *leaf_end; /* [n_leaves] ascending, even (the last: k), in inputs from 0 */
     const float *bias;        /* [n] or NULL; after the tree. Not with SWIGLU */
     enum tw_epilogue epilogue;
@@ -222,6 +236,7 @@ void tw_rope_angles(const double *inverse_frequency, size_t n, size_t position, 
 struct tw_kernels {
     const char *isa;  /* "scalar", "avx2", "avx512", "avx512bf16" */
     bool bf16_dot;    /* matmul_bf16 runs on vdpbf16ps */
+    bool compressed;  /* matmul_bf16 takes compressed panels */
     size_t tile_rows; /* rows of a block of packed activations, >= 1 */
 
     tw_pack_rows_fn *pack_f32;     /* for matmul_f32_bf16 and matmul_f32_f32 */

@@ -10,11 +10,12 @@
 
 enum { ALIGN = 64 };
 
-size_t tw_device_thread_bytes(const struct tw_kernels *kernels, const struct tw_model_config *config)
+size_t tw_device_thread_bytes(const struct tw_kernels *kernels, const struct tw_model_config *config,
+                              bool compressed)
 {
     size_t group  = config->n_heads / config->n_kv_heads;
     size_t blocks = tw_ceil_div(config->max_positions, TW_KV_BLOCK) + 1;
-    return tw_forward_scratch_bytes(kernels, config, group, blocks);
+    return tw_forward_scratch_bytes(kernels, config, group, blocks, compressed);
 }
 
 /* A layout pass counts, a second one hands out: both walk the same list. */
@@ -58,7 +59,7 @@ static void lay_out(struct tw_device *d, struct carve *c)
     d->narrow     = take(c, d->config.max_logit_rows * sizeof *d->narrow);
     d->leaf_end   = take(c, 2 * sizeof *d->leaf_end);
 
-    d->thread_scratch_bytes = tw_device_thread_bytes(d->kernels, m);
+    d->thread_scratch_bytes = tw_device_thread_bytes(d->kernels, m, d->model->compression != NULL);
     d->thread_scratch       = take(c, d->thread_scratch_bytes * (size_t)d->config.n_threads);
 }
 

@@ -84,7 +84,8 @@ void tw_device_release(struct tw_device *d);
 /* Bytes of step buffers and KV pages of a device. */
 size_t tw_device_bytes(const struct tw_device *d);
 /* Scratch that each thread of a device of such a model has; for plans. */
-size_t tw_device_thread_bytes(const struct tw_kernels *kernels, const struct tw_model_config *config);
+size_t tw_device_thread_bytes(const struct tw_kernels *kernels, const struct tw_model_config *config,
+                              bool compressed);
 
 /* Make room for captures of the MLP's middle; called between steps, by one thread. */
 trawl_status tw_device_prepare(struct tw_device *d, const struct tw_step *step, struct trawl_error *err);

@@ -6,11 +6,12 @@
 #include <string.h>
 
 size_t tw_forward_scratch_bytes(const struct tw_kernels *k, const struct tw_model_config *c, size_t group,
-                                size_t blocks)
+                                size_t blocks, bool compressed)
 {
-    size_t attend = tw_round_up(k->attend_scratch_bytes(TW_ATTEND_ROWS * group, c->head_dim), 64);
-    size_t rows   = tw_run_norm_bytes(k, c) + attend + tw_round_up(2 * blocks * sizeof(void *), 64);
-    return tw_max_size(rows, TW_MATMUL_SCRATCH);
+    size_t longest = tw_max_size(tw_max_size(c->hidden, c->intermediate), c->n_heads * c->head_dim);
+    size_t attend  = tw_round_up(k->attend_scratch_bytes(TW_ATTEND_ROWS * group, c->head_dim), 64);
+    size_t rows    = tw_run_norm_bytes(k, c) + attend + tw_round_up(2 * blocks * sizeof(void *), 64);
+    return tw_max_size(rows, tw_matmul_scratch_bytes(longest, compressed));
 }
 
 static void meet(const struct tw_run *r)
@@ -31,9 +32,19 @@ static void keep_replicated(const struct tw_run *r, const struct tw_capture *c, 
 
 /* ---- matmuls ---- */
 
-static const void *panels_at(const struct tw_model *m, const struct tw_linear *l, size_t panel, size_t input)
+/* The weight from a panel and an input on; what is compressed can only be entered at a panel's beginning. */
+static const void *panels_at(const struct tw_model *m, const struct tw_linear *l, size_t panel, size_t input,
+                             struct tw_codes *codes)
 {
+    if (l->codes.upper != NULL) {
+        *codes = (struct tw_codes){.upper = l->codes.upper + panel * TW_UPPER_BYTES,
+                                   .first = l->codes.first + panel,
+                                   .group = l->codes.group,
+                                   .plain = l->codes.plain};
+        return (const uint8_t *)l->panels + panel * tw_compressed_bytes(l->k);
+    }
     size_t elements = panel * tw_panel_elements(l->k) + input * TW_PANEL;
+    *codes          = (struct tw_codes){0};
     return (const uint8_t *)l->panels + elements * tw_dtype_bytes(m->weight);
 }
 
@@ -59,7 +70,8 @@ static void set_columns(struct tw_run *r, enum tw_device_matmul which, const str
     mm->rows             = rows;
     mm->m                = r->n_rows;
     mm->k                = l->k;
-    mm->w                = panels_at(d->model, l, panel, 0);
+    mm->w                = panels_at(d->model, l, panel, 0, &mm->codes);
+    mm->first_pair       = 0;
     mm->w2               = NULL;
     mm->panel_stride     = tw_panel_elements(l->k);
     mm->n                = n;
@@ -85,7 +97,8 @@ static void set_rows(struct tw_run *r, enum tw_device_matmul which, const struct
     mm->rows             = rows;
     mm->m                = r->n_rows;
     mm->k                = k;
-    mm->w                = panels_at(d->model, l, 0, input);
+    mm->w                = panels_at(d->model, l, 0, input, &mm->codes);
+    mm->first_pair       = mm->codes.upper == NULL ? 0 : input / 2;
     mm->w2               = NULL;
     mm->panel_stride     = tw_panel_elements(l->k);
     mm->n                = l->n;
@@ -300,7 +313,7 @@ static void set_mlp(struct tw_run *r, const struct tw_layer *l, bool apart, bool
     } else {
         struct tw_matmul *mm = &d->matmul[TW_MATMUL_GATE_UP];
         set_columns(r, TW_MATMUL_GATE_UP, &l->gate, d->packed_in, panel, n, NULL, 0);
-        mm->w2         = panels_at(d->model, &l->up, panel, 0);
+        mm->w2         = panels_at(d->model, &l->up, panel, 0, &mm->codes2);
         mm->epilogue   = TW_EPILOGUE_SWIGLU;
         mm->packed_out = d->packed_mid;
     }

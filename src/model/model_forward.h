@@ -14,7 +14,7 @@ enum { TW_ATTEND_ROWS = 16 };
 
 /* Bytes of one thread's scratch: rows being normalised, attention state, block pointers. */
 size_t tw_forward_scratch_bytes(const struct tw_kernels *k, const struct tw_model_config *c, size_t group,
-                                size_t blocks);
+                                size_t blocks, bool compressed);
 
 /* One thread's view of a running step. */
 struct tw_run {

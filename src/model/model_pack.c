@@ -177,6 +177,11 @@ void tw_binding_pack(struct tw_binding *b, size_t piece, void *to)
     }
 }
 
+void tw_binding_rewind(struct tw_binding *b)
+{
+    memset(b->hashes, 0, tw_binding_pieces(b) * sizeof *b->hashes);
+}
+
 /* ---- vectors ---- */
 
 static float value_at(const struct tw_safetensors_tensor *t, size_t i)

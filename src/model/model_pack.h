@@ -46,6 +46,9 @@ void tw_binding_panels_of(const struct tw_binding *b, size_t piece, size_t *begi
  * embedding are only hashed. Any thread; each piece once. */
 void tw_binding_pack(struct tw_binding *b, size_t piece, void *to);
 
+/* Before pieces are packed once more. */
+void tw_binding_rewind(struct tw_binding *b);
+
 /* All vectors into vectors[list->floats], zeroed before; marks those that are not finite. */
 void tw_binding_copy_vectors(struct tw_binding *b, float *vectors);
 

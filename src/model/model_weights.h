@@ -21,10 +21,13 @@
  * that a head always begins a panel: `group` columns (a head's, or all n) fill `group_panels` panels. */
 struct tw_linear {
     const void *panels;
-    const float *bias; /* [panels * 16] in packed column order, or NULL */
+    struct tw_codes codes; /* of compressed panels; upper NULL: they are plain */
+    const float *bias;     /* [panels * 16] in packed column order, or NULL */
     size_t n, k;
     size_t group, group_panels;
 };
+
+struct tw_compression;
 
 struct tw_layer {
     const float *input_norm, *post_norm; /* [hidden] */
@@ -44,22 +47,27 @@ struct tw_model {
     struct tw_mapped_file packed; /* ... the packed file, which then holds everything; size 0: none */
     const uint8_t *embed;         /* [vocab, hidden], row-major */
     enum tw_dtype embed_dtype;
-    void *panels;              /* one allocation for all packed matrices; NULL with a packed file */
-    size_t panels_bytes;       /* of all packed matrices, wherever they are */
-    float *vectors;            /* one for all norms and biases; NULL with a packed file */
-    double *inverse_frequency; /* [head_dim / 2] */
-    uint64_t fingerprint;      /* of every weight */
+    void *panels;                       /* one allocation for all packed matrices; NULL with a packed file */
+    size_t panels_bytes;                /* of all packed matrices, wherever they are */
+    struct tw_compression *compression; /* what compressed panels need; NULL: all are plain */
+    float *vectors;                     /* one for all norms and biases; NULL with a packed file */
+    double *inverse_frequency;          /* [head_dim / 2] */
+    uint64_t fingerprint;               /* of every weight */
 };
 
 /* Map the folder's packed file where there is one, else read and pack the checkpoint with `n_threads` threads.
  * `compute` is BF16 or F32. Tensors that are missing, of another shape or of an unknown type are named; weights
- * that are not finite are reported once per tensor to `log` as a warning. */
-trawl_status tw_model_load(struct tw_model **out, const char *folder, enum tw_dtype compute, int n_threads,
-                           const struct tw_log *log, struct trawl_error *err);
+ * that are not finite are reported once per tensor to `log` as a warning. `compress`: panels packed from a
+ * checkpoint for BF16 are compressed, for kernels that take them so; a packed file stays as it is. */
+trawl_status tw_model_load(struct tw_model **out, const char *folder, enum tw_dtype compute, bool compress,
+                           int n_threads, const struct tw_log *log, struct trawl_error *err);
 void tw_model_free(struct tw_model *model);
 
 /* Row `token` of the embedding as f32 into x[hidden]; rounded to bf16 where compute is BF16. */
 void tw_model_embed(const struct tw_model *model, const struct tw_kernels *k, int32_t token, float *x);
+
+/* Bytes of weights in memory: panels and what compressed ones need. */
+size_t tw_model_weights_bytes(const struct tw_model *model);
 
 static inline size_t tw_linear_panels(const struct tw_linear *l)
 {

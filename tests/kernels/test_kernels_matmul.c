@@ -11,6 +11,7 @@ struct problem {
     size_t m, k, n, ldy, before, after; /* inputs of the weight before and after those of the call */
     int n_leaves, n_threads;
     size_t scratch; /* bytes of a thread */
+    bool compress;  /* where the level takes compressed panels */
     uint32_t leaf_end[TW_MAX_LEAVES];
     enum tw_epilogue epilogue;
     bool has_bias;
@@ -165,6 +166,47 @@ static void unpack(const struct tw_kernels *k, enum kind kind, const void *rows,
     free(identity);
 }
 
+/* A weight with its panels compressed. */
+struct compressed {
+    struct tw_codes codes; /* what it points to is the next four */
+    uint8_t *upper, *plain;
+    uint32_t *first, *group;
+    struct check_buffer panels;
+};
+
+static struct compressed compress(const struct check_buffer *w, size_t n, size_t k)
+{
+    const size_t panels = (n + TW_PANEL - 1) / TW_PANEL, groups = k / TW_GROUP_INPUTS;
+    struct compressed c = {.upper  = malloc(panels * TW_UPPER_BYTES),
+                           .plain  = aligned_alloc(64, (panels * groups + 1) * TW_PLAIN_BYTES),
+                           .first  = malloc((panels + 1) * sizeof *c.first),
+                           .group  = malloc((panels * groups + 1) * sizeof *c.group),
+                           .panels = check_alloc(panels * tw_compressed_bytes(k))};
+    c.first[0]          = 0;
+    for (size_t p = 0; p < panels; p++) {
+        const uint16_t *panel = (const uint16_t *)w->p + p * tw_panel_elements(k);
+        const uint32_t first  = c.first[p];
+        c.first[p + 1] =
+            first + (uint32_t)tw_compress_panel((uint8_t *)c.panels.p + p * tw_compressed_bytes(k), panel, k,
+                                                c.upper + p * TW_UPPER_BYTES, c.group + first);
+        for (uint32_t i = first; i < c.first[p + 1]; i++) {
+            memcpy(c.plain + (size_t)i * TW_PLAIN_BYTES, panel + c.group[i] * (TW_PLAIN_BYTES / 2),
+                   TW_PLAIN_BYTES);
+        }
+    }
+    c.codes = (struct tw_codes){.upper = c.upper, .first = c.first, .group = c.group, .plain = c.plain};
+    return c;
+}
+
+static void compressed_free(struct compressed *c)
+{
+    free(c->upper);
+    free(c->plain);
+    free(c->first);
+    free(c->group);
+    check_free(&c->panels);
+}
+
 /* The result of a problem at one level; for SwiGLU [m, n] as the next matmul sees it. */
 static float *solve(const struct tw_kernels *k, const struct problem *p, int n_threads)
 {
@@ -193,7 +235,21 @@ static float *solve(const struct tw_kernels *k, const struct problem *p, int n_t
                            .packed_out    = z.p,
                            .scratch       = p->scratch == 0 ? NULL : scratch,
                            .scratch_bytes = p->scratch};
+    struct compressed w = {0}, w2 = {0};
+    if (p->compress && k->compressed) {
+        w             = compress(&p->w, p->n, inputs);
+        w2            = compress(&p->w2, p->n, inputs);
+        mm.w          = w.panels.p;
+        mm.w2         = w2.panels.p;
+        mm.codes      = w.codes;
+        mm.codes2     = w2.codes;
+        mm.first_pair = p->before / 2;
+    }
     run_matmul(matmul_of(k, p->kind), &mm, n_threads);
+    if (mm.codes.upper != NULL) {
+        compressed_free(&w);
+        compressed_free(&w2);
+    }
     free(scratch);
     float *out = malloc(p->m * p->ldy * sizeof *out);
     if (p->epilogue == TW_EPILOGUE_SWIGLU) {
@@ -243,6 +299,81 @@ static void many_rows_by_many_inputs_too(void **state)
     for (int i = 0; i < 30; i++) {
         struct problem p = random_long_problem(&r);
         check_levels_agree(&p, k, n_levels, i);
+    }
+}
+
+/* Compressed panels give what plain ones give, few rows or many, and wherever pieces begin. */
+static void compressed_panels_give_the_same_bits(void **state)
+{
+    (void)state;
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("compressed");
+    for (int i = 0; i < 600; i++) {
+        struct problem p        = i % 10 == 9 ? random_long_problem(&r) : random_problem(&r);
+        enum check_values mode  = (enum check_values)(check_next(&r) % CHECK_VALUES);
+        const bool whole_groups = check_next(&r) % 2 == 0; /* of leaves too */
+        free_problem(&p);
+        p.kind     = BF16;
+        p.compress = true;
+        p.m        = check_next(&r) % 2 == 0 ? check_size(&r, 1, 14) : p.m;
+        p.k        = whole_groups ? (p.k + 7) / 8 * 8 : p.k / 2 * 2;
+        p.before   = whole_groups ? p.before / 8 * 8 : p.before;
+        p.after    = (8 - (p.before + p.k) % 8) % 8 + 8 * (check_next(&r) % 2);
+        p.after    = p.before + p.k + p.after == 0 ? 8 : p.after;
+        p.n_leaves = check_next(&r) % 3 == 0 ? 1 : p.n_leaves;
+        random_leaves(&r, &p);
+        for (int leaf = 0; whole_groups && leaf + 1 < p.n_leaves; leaf++) {
+            p.leaf_end[leaf] = p.leaf_end[leaf] / 8 * 8;
+        }
+        p.scratch = tw_matmul_scratch_bytes(p.before + p.k + p.after, true);
+        p.x       = check_floats(&r, p.m * p.k, mode);
+        p.w       = random_weight(&r, &p, mode);
+        p.w2      = random_weight(&r, &p, mode);
+        p.bias    = check_floats(&r, p.n, mode);
+        p.y       = check_floats(&r, (p.m - 1) * p.ldy + p.n, mode);
+        check_levels_agree(&p, k, n_levels, i);
+    }
+}
+
+/* What the scalar code expands is the panel, but for the groups that are listed; and those are the ones with
+ * exponents further apart than the window. */
+static void a_compressed_panel_loses_nothing(void **state)
+{
+    (void)state;
+    struct check_random r = check_seed("panel");
+    for (int i = 0; i < 300; i++) {
+        const size_t groups = check_size(&r, 1, 40), line = 128;
+        uint16_t *panel = malloc(groups * line * 2), *back = malloc(groups * line * 2);
+        uint8_t *to          = malloc(groups * TW_GROUP_BYTES), upper[TW_UPPER_BYTES];
+        uint32_t *plain      = malloc(groups * sizeof *plain);
+        const unsigned width = (unsigned)check_size(&r, 1, 40),
+                       low   = (unsigned)check_size(&r, 0, 255 - width);
+        for (size_t j = 0; j < groups * line; j++) {
+            unsigned e = check_next(&r) % 50 != 0 ? low + (unsigned)(check_next(&r) % width)
+                                                  : (unsigned)(check_next(&r) % 2 * (check_next(&r) % 256));
+            panel[j]   = (uint16_t)((check_next(&r) & 0x807F) | e << 7);
+        }
+        size_t n = tw_compress_panel(to, panel, groups * TW_GROUP_INPUTS, upper, plain), next = 0;
+        tw_expand_groups(back, to, 0, groups, upper);
+        for (size_t g = 0; g < groups; g++) {
+            bool fits = true;
+            for (size_t j = 0; j < line; j++) {
+                fits = fits && memchr(upper, panel[g * line + j] >> 8, sizeof upper) != NULL;
+            }
+            if (next < n && plain[next] == g) {
+                assert_false(fits);
+                next++;
+            } else {
+                assert_true(fits);
+                assert_memory_equal(panel + g * line, back + g * line, line * 2);
+            }
+        }
+        assert_int_equal(next, n);
+        free(panel);
+        free(back);
+        free(to);
+        free(plain);
     }
 }
 
@@ -406,6 +537,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_level_gives_the_scalar_bits),
         cmocka_unit_test(many_rows_by_many_inputs_too),
+        cmocka_unit_test(compressed_panels_give_the_same_bits),
+        cmocka_unit_test(a_compressed_panel_loses_nothing),
         cmocka_unit_test(a_row_is_the_same_in_any_batch),
         cmocka_unit_test(scalar_agrees_with_a_double_loop),
         cmocka_unit_test(bf16_rows_are_rounded_to_nearest_even),

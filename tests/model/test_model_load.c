@@ -143,7 +143,8 @@ static void test_every_weight_is_in_its_place(void **state)
             struct trawl_error err;
             struct tw_model *m        = NULL;
             struct tw_safetensors *st = NULL;
-            assert_ok(tw_model_load(&m, path, f32 ? TW_DTYPE_F32 : TW_DTYPE_BF16, 1 + f32, &silence, &err));
+            assert_ok(
+                tw_model_load(&m, path, f32 ? TW_DTYPE_F32 : TW_DTYPE_BF16, false, 1 + f32, &silence, &err));
             assert_ok(tw_safetensors_open(&st, path, &err));
             assert_int_equal(m->weight,
                              f32 && models[i].dtype != TW_DTYPE_BF16 ? TW_DTYPE_F32 : TW_DTYPE_BF16);
@@ -171,7 +172,7 @@ static void test_a_matmul_reads_the_panels(void **state)
         const struct tw_safetensors_tensor *t = NULL;
         float x[128], rows[256], y[512];
         tiny_model_write(path, &models[i]);
-        assert_ok(tw_model_load(&m, path, TW_DTYPE_F32, 1, &silence, &err));
+        assert_ok(tw_model_load(&m, path, TW_DTYPE_F32, false, 1, &silence, &err));
         assert_ok(tw_kernels_init(&k, NULL, &err));
         struct tw_safetensors *st = NULL;
         assert_ok(tw_safetensors_open(&st, path, &err));
@@ -207,13 +208,72 @@ static void test_a_matmul_reads_the_panels(void **state)
     }
 }
 
+/* ---- compressed panels ---- */
+
+static void assert_same_panels(const struct tw_linear *want, const struct tw_linear *got)
+{
+    const size_t words = tw_panel_elements(want->k), group = TW_PLAIN_BYTES / sizeof(uint16_t);
+    uint16_t *panel = malloc(words * sizeof *panel);
+    assert_non_null(got->codes.upper);
+    for (size_t p = 0; p < tw_linear_panels(want); p++) {
+        const struct tw_codes *c = &got->codes;
+        tw_expand_groups(panel, (const uint8_t *)got->panels + p * tw_compressed_bytes(want->k), 0,
+                         want->k / TW_GROUP_INPUTS, c->upper + p * TW_UPPER_BYTES);
+        for (uint32_t i = c->first[p]; i < c->first[p + 1]; i++) {
+            memcpy(panel + c->group[i] * group, c->plain + (size_t)i * TW_PLAIN_BYTES, TW_PLAIN_BYTES);
+        }
+        assert_memory_equal((const uint16_t *)want->panels + p * words, panel, words * sizeof *panel);
+    }
+    free(panel);
+}
+
+/* Every panel, whichever threads packed it; a layer whose inputs are no whole groups stays plain. */
+static void test_compressed_panels_hold_the_same_weights(void **state)
+{
+    for (int i = 0; i < 4; i++) {
+        struct tiny_model shape = tiny_model_default();
+        struct tw_model *plain = NULL, *compressed = NULL;
+        struct trawl_error err;
+        char path[1024];
+        shape.hidden       = 32;
+        shape.intermediate = i % 2 == 0 ? 88 : 84;
+        shape.tied         = i < 2;
+        (void)snprintf(path, sizeof path, "%s", scratch_path(*state, i % 2 == 0 ? "even" : "odd"));
+        tiny_model_write(path, &shape);
+        assert_ok(tw_model_load(&plain, path, TW_DTYPE_BF16, false, 2, &silence, &err));
+        assert_ok(tw_model_load(&compressed, path, TW_DTYPE_BF16, true, 1 + i, &silence, &err));
+        assert_null(plain->compression);
+        assert_non_null(compressed->compression);
+        assert_int_equal(plain->fingerprint, compressed->fingerprint);
+        assert_true(tw_model_weights_bytes(compressed) < tw_model_weights_bytes(plain));
+        assert_same_panels(&plain->head, &compressed->head);
+        for (size_t l = 0; l < plain->config.n_layers; l++) {
+            const struct tw_layer *a = &plain->layers[l], *b = &compressed->layers[l];
+            assert_same_panels(&a->q, &b->q);
+            assert_same_panels(&a->k, &b->k);
+            assert_same_panels(&a->v, &b->v);
+            assert_same_panels(&a->gate, &b->gate);
+            assert_same_panels(&a->up, &b->up);
+            if (i % 2 == 0) {
+                assert_same_panels(&a->down, &b->down);
+            } else {
+                assert_null(b->down.codes.upper);
+                assert_memory_equal(a->down.panels, b->down.panels,
+                                    tw_linear_panels(&a->down) * tw_panel_elements(a->down.k) * 2);
+            }
+        }
+        tw_model_free(plain);
+        tw_model_free(compressed);
+    }
+}
+
 /* ---- the fingerprint ---- */
 
 static uint64_t fingerprint(const char *path, enum tw_dtype compute, int n_threads)
 {
     struct trawl_error err;
     struct tw_model *m = NULL;
-    assert_ok(tw_model_load(&m, path, compute, n_threads, &silence, &err));
+    assert_ok(tw_model_load(&m, path, compute, false, n_threads, &silence, &err));
     uint64_t f = m->fingerprint;
     tw_model_free(m);
     return f;
@@ -294,12 +354,12 @@ static void test_bad_checkpoints_are_refused_by_name(void **state)
     tiny_model_write(from, &m);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         checkpoint_copy(from, to, 1, &cases[i].edit);
-        assert_refused(tw_model_load(&model, to, TW_DTYPE_BF16, 1, &silence, &err), cases[i].status,
+        assert_refused(tw_model_load(&model, to, TW_DTYPE_BF16, false, 1, &silence, &err), cases[i].status,
                        cases[i].words);
         assert_null(model);
     }
     assert_int_equal(remove(scratch_path(*state, "from2/model.safetensors")), 0);
-    assert_int_not_equal(tw_model_load(&model, to, TW_DTYPE_BF16, 1, &silence, &err), TRAWL_OK);
+    assert_int_not_equal(tw_model_load(&model, to, TW_DTYPE_BF16, false, 1, &silence, &err), TRAWL_OK);
 }
 
 struct lines {
@@ -349,9 +409,9 @@ static void test_weights_that_are_not_finite_are_warned_of_once_a_tensor(void **
             struct checkpoint_edit more = {
                 .tensor = tensors[i % 4], .byte = last - 1, .xor_with = below & 0x80 ? 0 : 0x80};
             checkpoint_copy(to, again, 1, &more);
-            assert_ok(tw_model_load(&model, again, TW_DTYPE_F32, 2, &log, &err));
+            assert_ok(tw_model_load(&model, again, TW_DTYPE_F32, false, 2, &log, &err));
         } else {
-            assert_ok(tw_model_load(&model, to, TW_DTYPE_F32, 2, &log, &err));
+            assert_ok(tw_model_load(&model, to, TW_DTYPE_F32, false, 2, &log, &err));
         }
         tw_model_free(model);
         char words[128];
@@ -367,6 +427,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scratch_test(test_every_weight_is_in_its_place),
         scratch_test(test_a_matmul_reads_the_panels),
+        scratch_test(test_compressed_panels_hold_the_same_weights),
         scratch_test(test_the_fingerprint_is_that_of_the_weights),
         scratch_test(test_bad_checkpoints_are_refused_by_name),
         scratch_test(test_weights_that_are_not_finite_are_warned_of_once_a_tensor),

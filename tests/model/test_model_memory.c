@@ -37,7 +37,7 @@ static void check_mesh(const struct tw_model *model, const struct tw_kernels *ke
     struct tw_mesh_model m = tw_model_config_mesh(&model->config, 8);
     struct trawl_error err;
     struct tw_mesh_memory plan;
-    size_t most = 0, sum = 0, thread_bytes = tw_device_thread_bytes(kernels, &model->config);
+    size_t most = 0, sum = 0, thread_bytes = tw_device_thread_bytes(kernels, &model->config, false);
     size_t pages = BATCH * (size_t)((MAX_LEN + TW_KV_BLOCK - 1) / TW_KV_BLOCK);
     for (int rank = 0; rank < degree; rank++) {
         struct tw_device device;
@@ -82,7 +82,7 @@ static void devices(void **state)
         t.head_dim             = i % 2 == 0 ? 8 : 32;
         t.tied                 = i < 3;
         tiny_model_write(s->dir, &t);
-        assert_ok(tw_model_load(&model, s->dir, TW_DTYPE_BF16, 2, NULL, &err));
+        assert_ok(tw_model_load(&model, s->dir, TW_DTYPE_BF16, false, 2, NULL, &err));
         for (int degree = 1; degree <= 8; degree *= 2) {
             check_mesh(model, &kernels, i % 2 == 0 ? TW_DTYPE_BF16 : TW_DTYPE_F32, degree);
         }
@@ -107,7 +107,7 @@ static void weights(void **state)
         t.intermediate = 75;
         t.vocab        = 301;
         tiny_model_write(s->dir, &t);
-        assert_ok(tw_model_load(&model, s->dir, TW_DTYPE_F32, 1, NULL, &err));
+        assert_ok(tw_model_load(&model, s->dir, TW_DTYPE_F32, false, 1, NULL, &err));
         struct tw_mesh_model m   = tw_model_config_mesh(&model->config, 8);
         struct tw_mesh_load load = load_for(model, TW_DTYPE_F32, 0);
         assert_ok(tw_mesh_memory_plan(&m, (struct tw_mesh){1, 1}, &load, &plan, &err));

@@ -32,7 +32,7 @@ static trawl_status pack(const struct folders *f, enum tw_dtype compute, struct 
 static trawl_status load(struct tw_model **out, const char *folder, enum tw_dtype compute,
                          struct trawl_error *err)
 {
-    return tw_model_load(out, folder, compute, 2, NULL, err);
+    return tw_model_load(out, folder, compute, false, 2, NULL, err);
 }
 
 /* ---- the same model ---- */
@@ -478,7 +478,7 @@ static void remembers_what_is_not_finite(void **state)
         .folder = f.from, .output_dir = f.to, .compute = TW_DTYPE_BF16, .n_threads = 1, .log = &log};
     assert_ok(tw_packed_write(&job, &result, &err));
     log.user = &opening;
-    assert_ok(tw_model_load(&model, f.to, TW_DTYPE_BF16, 1, &log, &err));
+    assert_ok(tw_model_load(&model, f.to, TW_DTYPE_BF16, false, 1, &log, &err));
     tw_model_free(model);
     assert_int_equal(packing, 1);
     assert_int_equal(opening, 1);

@@ -8,9 +8,14 @@
 #include "kernels/kernels_work.h"
 #include "kernels/x86/kernels_pack_v16.h"
 
+typedef void matmul_expand_fn(char *to, const char *from, size_t begin, size_t end, const uint8_t *upper);
+
 /* What distinguishes the three matmuls of a level. */
 struct matmul_kind {
     tile_fn *const (*tiles)[TILE_ROWS + 1];
+    tile_fn *const (*code_tiles)[TILE_ROWS + 1]; /* that decode compressed panels ... */
+    tile_fn *const (*keep_tiles)[TILE_ROWS + 1]; /* ... and keep what they decoded */
+    matmul_expand_fn *expand;                    /* tw_expand_groups; NULL: no compressed panels */
     size_t weight_bytes;
     bool words; /* packed rows are words of two bf16 */
     bool round; /* rows are rounded to bf16: a leaf is one chain, and SwiGLU's result is rounded */
@@ -28,6 +33,7 @@ enum {
     PIECE_BYTES  = 256 << 10, /* rows of a piece that stay in L2 while the panels of a unit pass by */
     PIECE_GROUPS = 2,         /* groups of panels of such a unit */
     PIECE_BLOCKS = 6,         /* row blocks of one, when fewer balance the threads better */
+    CODE_BLOCKS  = 2,         /* most blocks of rows for each of which compressed panels are decoded */
     SUMS_FLOATS  = TILE_VECTORS * 16,
     MOST_PIECES  = 2 * TW_MAX_LEAVES
 };
@@ -46,11 +52,16 @@ struct matmul_piece {
 struct matmul_call {
     struct tw_matmul *mm;
     const struct matmul_kind *kind;
+    tile_fn *const (*tiles)[TILE_ROWS + 1];
     struct matmul_piece pieces[MOST_PIECES];
     size_t n_pieces; /* at least 1; the only one may be empty */
     size_t width;    /* output panels of a task */
     size_t blocks;   /* of rows */
     size_t panels;
+    size_t pair_bytes; /* of a pair of inputs of a panel in memory */
+    bool coded;        /* panels are compressed, and decoded by the tiles; or ... */
+    bool keeps;        /* ... by those of the first block, which keep them for the others; or ... */
+    char *expanded;    /* ... before them, to here; NULL: panels are plain */
 };
 
 /* One block of rows against one group of panels. */
@@ -58,10 +69,15 @@ struct matmul_task {
     const struct matmul_call *call;
     struct tw_row_block block;
     const char *rows;
-    const char *w[TILE_PANELS]; /* SwiGLU: gate panels, then up panels */
-    size_t streams;             /* panels in w */
-    size_t panel, panels;       /* output panels of the group */
-    float *waiting;             /* the stack of subtrees, level_floats apart */
+    const char *memory[TILE_PANELS]; /* panels, SwiGLU: of the gate, then up; from the call's first pair */
+    const char *w[TILE_PANELS]; /* the same, or where they were expanded to, from pair w_from of the call */
+    size_t w_from;
+    tile_fn *const (*tiles)[TILE_ROWS + 1];
+    bool coded;              /* which decode */
+    char *keep[TILE_PANELS]; /* keep_tiles: where the panels are expanded to */
+    size_t streams;          /* panels in w */
+    size_t panel, panels;    /* output panels of the group */
+    float *waiting;          /* the stack of subtrees, level_floats apart */
     size_t level_floats;
 };
 
@@ -140,6 +156,86 @@ struct matmul_end {
     bool add;
 };
 
+/* ---- compressed panels ---- */
+
+/* The codes of stream s of a task, and the panel's number under them. */
+static const struct tw_codes *matmul_codes(const struct matmul_task *task, size_t s, size_t *panel)
+{
+    const struct tw_matmul *mm = task->call->mm;
+    *panel                     = task->panel + s % task->panels;
+    return s < task->panels ? &mm->codes : &mm->codes2;
+}
+
+static const char *matmul_panel(const struct matmul_task *task, size_t s)
+{
+    const struct tw_matmul *mm = task->call->mm;
+    const size_t panel_bytes   = mm->panel_stride / (2 * TW_PANEL) * task->call->pair_bytes;
+    const char *w              = s < task->panels ? mm->w : mm->w2;
+    return w + (task->panel + s % task->panels) * panel_bytes;
+}
+
+/* The first plain group of a panel that is not before group `begin`. */
+static uint32_t matmul_plain_from(const struct tw_codes *codes, size_t panel, size_t begin)
+{
+    uint32_t i = codes->first[panel];
+    while (i < codes->first[panel + 1] && codes->group[i] < begin) {
+        i++;
+    }
+    return i;
+}
+
+/* Expand the panels of the task, inputs [begin, end) of the call. */
+static void matmul_expand(struct matmul_task *task, size_t begin, size_t end)
+{
+    const struct matmul_call *call = task->call;
+    const size_t first = call->mm->first_pair + begin / 2, last = call->mm->first_pair + (end + 1) / 2;
+    const size_t from = first / TW_GROUP_PAIRS, to = (last + TW_GROUP_PAIRS - 1) / TW_GROUP_PAIRS;
+    char *out    = call->expanded;
+    task->w_from = begin / 2;
+    for (size_t s = 0; s < task->streams; s++, out += (to - from) * TW_PLAIN_BYTES) {
+        size_t panel;
+        const struct tw_codes *codes = matmul_codes(task, s, &panel);
+        call->kind->expand(out, matmul_panel(task, s), from, to, codes->upper + panel * TW_UPPER_BYTES);
+        for (uint32_t i = matmul_plain_from(codes, panel, from);
+             i < codes->first[panel + 1] && codes->group[i] < to; i++) {
+            memcpy(out + (codes->group[i] - from) * TW_PLAIN_BYTES, codes->plain + (size_t)i * TW_PLAIN_BYTES,
+                   TW_PLAIN_BYTES);
+        }
+        task->w[s] = out + first % TW_GROUP_PAIRS * 64;
+    }
+}
+
+/* For tiles that decode: panels [s, s + width) of the task at a piece. */
+static void matmul_tile_codes(const struct matmul_task *task, const struct matmul_piece *piece, size_t s,
+                              size_t width, struct tile_codes *out, struct tile *t)
+{
+    const size_t begin = (task->call->mm->first_pair + piece->begin / 2) / TW_GROUP_PAIRS;
+    out->begin         = (uint32_t)begin;
+    for (size_t p = 0; p < width; p++) {
+        size_t panel;
+        const struct tw_codes *codes = matmul_codes(task, s + p, &panel);
+        const uint32_t plain         = matmul_plain_from(codes, panel, begin);
+        out->upper[p]                = codes->upper + panel * TW_UPPER_BYTES;
+        out->plain_group[p]          = codes->group + plain;
+        out->plain_end[p]            = codes->group + codes->first[panel + 1];
+        out->plain[p]                = codes->plain + (size_t)plain * TW_PLAIN_BYTES;
+        t->w[p]                      = matmul_panel(task, s + p) + begin * TW_GROUP_BYTES;
+        out->keep[p]                 = task->call->keeps ? task->keep[s + p] + piece->begin / 2 * 64 : NULL;
+    }
+    t->codes = out;
+}
+
+/* Do all pieces begin and end with groups? */
+static bool matmul_whole_groups(const struct matmul_call *call)
+{
+    bool whole = call->mm->first_pair % TW_GROUP_PAIRS == 0;
+    for (size_t i = 0; i < call->n_pieces; i++) {
+        whole = whole && call->pieces[i].begin % TW_GROUP_INPUTS == 0 &&
+                call->pieces[i].end % TW_GROUP_INPUTS == 0;
+    }
+    return whole;
+}
+
 static void matmul_piece_run(const struct matmul_task *task, const struct matmul_piece *piece,
                              const struct matmul_ahead *ahead, const struct matmul_end *end)
 {
@@ -156,10 +252,15 @@ static void matmul_piece_run(const struct matmul_task *task, const struct matmul
                          .n_left     = piece->finish ? piece->n_left : 0,
                          .left_ld    = 16 * task->streams,
                          .add        = end->add};
+    struct tile_codes codes;
     for (size_t s = 0; s < task->streams;) {
-        const int width = tile_width(kind->tiles, rows, task->streams - s);
+        const int width = tile_width(task->tiles, rows, task->streams - s);
         for (int p = 0; p < width; p++) {
-            t.w[p] = task->w[s + (size_t)p] + piece->begin / 2 * w_pair;
+            t.w[p]    = task->w[s + (size_t)p] + (piece->begin / 2 - task->w_from) * w_pair;
+            t.next[p] = task->memory[s + (size_t)p] + piece->begin / 2 * task->call->pair_bytes;
+        }
+        if (task->coded) {
+            matmul_tile_codes(task, piece, s, (size_t)width, &codes, &t);
         }
         for (size_t i = 0; i < t.n_left; i++) {
             t.left[i] = task->waiting + (piece->level + piece->n_left - 1 - i) * task->level_floats + 16 * s;
@@ -167,7 +268,7 @@ static void matmul_piece_run(const struct matmul_task *task, const struct matmul
         t.resume = piece->resume ? unfinished + 16 * s : NULL;
         t.sums   = end->sums + 16 * s;
         t.bias   = end->bias == NULL ? NULL : end->bias + 16 * s;
-        kind->tiles[width][rows](&t);
+        task->tiles[width][rows](&t);
         s += (size_t)width;
     }
 }
@@ -336,13 +437,14 @@ static void matmul_task_run(const struct matmul_task *task, size_t i, const stru
 static void matmul_task_panels(struct matmul_task *task, size_t panel, size_t panels)
 {
     const struct tw_matmul *mm = task->call->mm;
-    const size_t panel_bytes   = mm->panel_stride * task->call->kind->weight_bytes;
     task->panel                = panel;
     task->panels               = panels;
     task->streams              = mm->epilogue == TW_EPILOGUE_SWIGLU ? 2 * panels : panels;
+    task->tiles                = task->call->tiles;
+    task->coded                = task->call->coded;
     for (size_t s = 0; s < task->streams; s++) {
-        const char *w = s < panels ? mm->w : mm->w2;
-        task->w[s]    = w + (panel + s % panels) * panel_bytes;
+        task->memory[s] = matmul_panel(task, s) + mm->first_pair * task->call->pair_bytes;
+        task->w[s]      = task->memory[s];
     }
 }
 
@@ -353,20 +455,39 @@ static void matmul_task_block(struct matmul_task *task, size_t block)
     task->rows                 = (const char *)mm->rows + 4 * task->block.begin * tw_packed_k(mm->k);
 }
 
+/* The first block of a unit expands the panels on its way, the others find them. */
+static void matmul_task_keep(struct matmul_task *task, bool first)
+{
+    const struct matmul_call *call = task->call;
+    const size_t panel_bytes       = tw_packed_k(call->mm->k) / 2 * 64;
+    task->coded                    = first;
+    task->tiles                    = first ? call->kind->keep_tiles : call->kind->tiles;
+    for (size_t s = 0; s < task->streams; s++) {
+        task->keep[s] = call->expanded + s * panel_bytes;
+        task->w[s]    = task->keep[s];
+    }
+}
+
 /* All row blocks of a unit against its panels. Each block prefetches its share of the panels `next` bytes
  * further on, which the thread reads after these; if they are too large to wait in L2, or nothing comes
  * next (0), a little ahead in the panels that it reads. */
 static void matmul_unit(const struct matmul_call *call, const struct tw_unit *unit, size_t next)
 {
     _Alignas(64) float waiting[LEVELS * SUMS_FLOATS];
-    const size_t pair_bytes = 2 * TW_PANEL * call->kind->weight_bytes;
+    const size_t pair_bytes = call->pair_bytes;
     const size_t used_bytes = tw_packed_k(call->mm->k) / 2 * pair_bytes;
     const size_t n_blocks   = unit->block_end - unit->block_begin;
     struct matmul_task task = {.call = call, .waiting = waiting, .level_floats = SUMS_FLOATS};
     matmul_task_panels(&task, unit->panel_begin, unit->panel_end - unit->panel_begin);
+    if (call->expanded != NULL && !call->keeps) {
+        matmul_expand(&task, 0, call->mm->k);
+    }
     const bool whole = next != 0 && task.streams * used_bytes <= (n_blocks > 1 ? SHARE_BYTES : NEXT_BYTES);
     for (size_t b = 0; b < n_blocks; b++) {
         matmul_task_block(&task, unit->block_begin + b);
+        if (call->keeps && b < 2) {
+            matmul_task_keep(&task, b == 0);
+        }
         for (size_t i = 0; i < call->n_pieces; i++) {
             struct matmul_ahead ahead = {.first = NEAR_BYTES, .step = pair_bytes};
             if (whole) {
@@ -385,8 +506,8 @@ static void matmul_unit_pieces(const struct matmul_call *call, const struct tw_u
 {
     const size_t width = call->width, panels = unit->panel_end - unit->panel_begin;
     const size_t n_blocks = unit->block_end - unit->block_begin, groups = (panels + width - 1) / width;
-    const size_t pair_bytes  = 2 * TW_PANEL * call->kind->weight_bytes;
-    const size_t group_bytes = width * call->mm->panel_stride * call->kind->weight_bytes;
+    const size_t pair_bytes  = call->pair_bytes;
+    const size_t group_bytes = width * call->mm->panel_stride / (2 * TW_PANEL) * pair_bytes;
     struct matmul_task task  = {.call = call, .level_floats = groups * n_blocks * SUMS_FLOATS};
     for (size_t i = 0; i < call->n_pieces; i++) {
         const size_t bytes = (call->pieces[i].end - call->pieces[i].begin + 1) / 2 * pair_bytes;
@@ -394,6 +515,9 @@ static void matmul_unit_pieces(const struct matmul_call *call, const struct tw_u
             const size_t left = panels - g * width, last = g + 1 == groups;
             const size_t next = !last ? group_bytes : i + 1 < call->n_pieces ? bytes - g * group_bytes : 0;
             matmul_task_panels(&task, unit->panel_begin + g * width, left < width ? left : width);
+            if (call->expanded != NULL) {
+                matmul_expand(&task, call->pieces[i].begin, call->pieces[i].end);
+            }
             for (size_t b = 0; b < n_blocks; b++) {
                 const struct matmul_ahead ahead = {.first = next + b * bytes / n_blocks,
                                                    .step  = (pair_bytes + n_blocks - 1) / n_blocks};
@@ -406,17 +530,15 @@ static void matmul_unit_pieces(const struct matmul_call *call, const struct tw_u
 }
 
 /* Panels of a unit: as many as the tile is wide for the rows at hand; two when rows are few and wide
- * units would be too few for the threads to balance. */
-static size_t matmul_group(const struct tw_matmul *mm, const struct matmul_kind *kind, size_t blocks,
-                           int n_threads)
+ * units would be too few for the threads to balance, or panels are expanded. */
+static size_t matmul_group(const struct matmul_call *call, int n_threads)
 {
-    const size_t rows   = (mm->m + blocks - 1) / blocks;
-    const size_t panels = (mm->n + TW_PANEL - 1) / TW_PANEL;
-    size_t width        = (size_t)tile_width(kind->tiles, rows, TILE_PANELS);
-    if (width > 2 && panels / width < 8 * (size_t)n_threads) {
+    const size_t rows = (call->mm->m + call->blocks - 1) / call->blocks;
+    size_t width      = (size_t)tile_width(call->tiles, rows, TILE_PANELS);
+    if (width > 2 && (call->expanded != NULL || call->panels / width < 8 * (size_t)n_threads)) {
         width = 2;
     }
-    return mm->epilogue == TW_EPILOGUE_SWIGLU ? (width + 1) / 2 : width;
+    return call->mm->epilogue == TW_EPILOGUE_SWIGLU ? (width + 1) / 2 : width;
 }
 
 /* Row blocks of a unit: as many as keep their rows in L2, but no fewer than FEW_CHUNK, because panels that
@@ -439,11 +561,15 @@ static bool matmul_in_pieces(struct matmul_call *call, size_t row_bytes, int n_t
                              size_t *group)
 {
     const struct tw_matmul *mm = call->mm;
-    if (mm->scratch_bytes == 0 || mm->k <= LONG_INPUTS ||
+    const size_t scratch       = mm->scratch_bytes - (call->expanded == NULL ? 0 : TW_MATMUL_PIECE_SCRATCH);
+    if (mm->scratch_bytes == 0 || call->coded || mm->k <= LONG_INPUTS ||
         call->blocks * TILE_ROWS * row_bytes <= ROWS_BYTES) {
         return false;
     }
     const size_t least = mm->k / TW_MAX_LEAVES + 1;
+    if (call->expanded != NULL && least > LONG_INPUTS) {
+        return false; /* two panels of a piece would not fit the scratch */
+    }
     matmul_plan(call, least > LONG_INPUTS ? least : LONG_INPUTS);
     size_t deepest = 0, longest = 0;
     for (size_t i = 0; i < call->n_pieces; i++) {
@@ -453,7 +579,7 @@ static bool matmul_in_pieces(struct matmul_call *call, size_t row_bytes, int n_t
     }
     const size_t group_bytes = (deepest + 1) * PIECE_GROUPS * SUMS_FLOATS * sizeof(float);
     size_t most              = PIECE_BYTES / (TILE_ROWS * longest * (call->kind->words ? 2 : 4));
-    most = most < mm->scratch_bytes / group_bytes ? most : mm->scratch_bytes / group_bytes;
+    most                     = most < scratch / group_bytes ? most : scratch / group_bytes;
     if (most < 2) {
         call->n_pieces = 0;
         return false;
@@ -466,8 +592,35 @@ static bool matmul_in_pieces(struct matmul_call *call, size_t row_bytes, int n_t
     if (chunks * groups < 16 * (size_t)n_threads) {
         *group = call->width;
     }
-    *chunk = (call->blocks + chunks - 1) / chunks;
+    *chunk      = (call->blocks + chunks - 1) / chunks;
+    call->keeps = false;
     return true;
+}
+
+/* Compressed panels are decoded by the tiles, once a unit: those of its first block of rows keep them for the
+ * others. Where pieces are no whole groups they are expanded beforehand. */
+static void matmul_prepare(struct matmul_call *call, int thread)
+{
+    const struct tw_matmul *mm = call->mm;
+    call->tiles                = call->kind->tiles;
+    call->pair_bytes           = 2 * TW_PANEL * call->kind->weight_bytes;
+    call->coded                = false;
+    call->keeps                = false;
+    call->expanded             = NULL;
+    if (mm->codes.upper == NULL) {
+        return;
+    }
+    call->pair_bytes = TW_GROUP_BYTES / TW_GROUP_PAIRS;
+    matmul_plan(call, 0);
+    const bool whole = matmul_whole_groups(call);
+    call->n_pieces   = 0;
+    call->coded      = whole && call->blocks <= CODE_BLOCKS;
+    call->keeps      = whole && !call->coded;
+    if (call->coded) {
+        call->tiles = call->kind->code_tiles;
+    } else {
+        call->expanded = (char *)mm->scratch + (size_t)thread * mm->scratch_bytes;
+    }
 }
 
 static void matmul_v16(struct tw_matmul *mm, int thread, int n_threads, const struct matmul_kind *kind)
@@ -478,7 +631,8 @@ static void matmul_v16(struct tw_matmul *mm, int thread, int n_threads, const st
     call.n_pieces = 0;
     call.blocks   = tw_row_blocks(mm->m, TILE_ROWS);
     call.panels   = (mm->n + TW_PANEL - 1) / TW_PANEL;
-    call.width    = matmul_group(mm, kind, call.blocks, n_threads);
+    matmul_prepare(&call, thread);
+    call.width = matmul_group(&call, n_threads);
 
     const size_t row = tw_packed_k(mm->k) * (kind->words ? 2 : 4);
     size_t group     = call.width;
@@ -487,7 +641,11 @@ static void matmul_v16(struct tw_matmul *mm, int thread, int n_threads, const st
     if (!cut) {
         matmul_plan(&call, 0);
     }
-    float *scratch = cut ? (float *)(void *)((char *)mm->scratch + (size_t)thread * mm->scratch_bytes) : NULL;
+    float *scratch = NULL;
+    if (cut) {
+        char *own = (char *)mm->scratch + (size_t)thread * mm->scratch_bytes;
+        scratch   = (float *)(void *)(own + (call.expanded == NULL ? 0 : TW_MATMUL_PIECE_SCRATCH));
+    }
     struct tw_work work = tw_work_init(call.blocks, chunk, call.panels, group);
     for (size_t begin, end; tw_work_claim(&work, &mm->next, n_threads, &begin, &end);) {
         for (size_t u = begin; u < end; u++) {
@@ -496,7 +654,8 @@ static void matmul_v16(struct tw_matmul *mm, int thread, int n_threads, const st
             if (cut) {
                 matmul_unit_pieces(&call, &unit, scratch);
             } else {
-                matmul_unit(&call, &unit, more ? group * mm->panel_stride * kind->weight_bytes : 0);
+                matmul_unit(&call, &unit,
+                            more ? group * mm->panel_stride / (2 * TW_PANEL) * call.pair_bytes : 0);
             }
         }
     }

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Every shape of the innermost loop for one kind and layout, and the table of them. A template: define
- * TILE_TABLE (the table's name), TILE_KIND and TILE_LAYOUT, then include; more than once per file. */
+ * TILE_TABLE (the table's name), TILE_KIND and TILE_LAYOUT, and TILE_LIST where it is not all of TILE_SHAPES,
+ * then include; more than once per file. */
+#ifndef TILE_LIST
+#    define TILE_LIST TILE_SHAPES
+#endif
 #define TILE_PASTE_(table, rows, panels) table##_##rows##x##panels
 #define TILE_PASTE(table, rows, panels)  TILE_PASTE_(table, rows, panels)
 #define TILE_DEFINE(rows, panels)                                          \
@@ -10,14 +14,15 @@
     }
 #define TILE_ENTRY(rows, panels) [panels][rows] = TILE_PASTE(TILE_TABLE, rows, panels),
 
-TILE_SHAPES(TILE_DEFINE)
+TILE_LIST(TILE_DEFINE)
 
-static const tile_table TILE_TABLE = {TILE_SHAPES(TILE_ENTRY)};
+static const tile_table TILE_TABLE = {TILE_LIST(TILE_ENTRY)};
 
 #undef TILE_PASTE_
 #undef TILE_PASTE
 #undef TILE_DEFINE
 #undef TILE_ENTRY
 #undef TILE_TABLE
+#undef TILE_LIST
 #undef TILE_KIND
 #undef TILE_LAYOUT
