@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { LINE = 32, CODES = 8, PAIRS = 128, TABLES = 4, UNKNOWN = 0xFF };
+enum { LINE = 32, HALF = 64, CODES = 8, PAIRS = 128, TABLES = 4, UNKNOWN = 0xF0 };
 
 /* Which weight of the lines 2h and 2h + 1 lies at byte `at` of the h-th part of a group. */
 static size_t place(size_t at)
@@ -38,28 +38,42 @@ static void choose_upper(const uint16_t *panel, size_t n, uint8_t upper[TW_UPPER
     }
 }
 
+/* Half a group: its lower bytes and nibbles in their places, UNKNOWN where the table has no such upper byte.
+ * Comparing with all eight is what compilers turn into vectors. */
+static void compress_half(uint8_t lower[HALF], uint8_t nibbles[HALF], const uint16_t *lines,
+                          const uint8_t upper[TW_UPPER_BYTES])
+{
+    uint16_t words[HALF];
+    for (size_t at = 0; at < HALF; at += 8) {
+        memcpy(words + at, lines + place(at), 8 * sizeof *words);
+    }
+    for (size_t i = 0; i < HALF; i++) {
+        const uint16_t exponent = words[i] >> 8 & 0x7F, sign = words[i] >> 12 & CODES;
+        uint16_t code = UNKNOWN;
+        for (uint16_t c = CODES; c-- > 0;) { /* of equal ones the first */
+            code = exponent == upper[c] ? c : code;
+        }
+        lower[i]   = (uint8_t)words[i];
+        nibbles[i] = (uint8_t)(code | sign);
+    }
+}
+
 size_t tw_compress_panel(uint8_t *to, const uint16_t *panel, size_t k, uint8_t upper[TW_UPPER_BYTES],
                          uint32_t *plain)
 {
     const size_t groups = k / TW_GROUP_INPUTS;
-    uint8_t nibbles[256];
+    uint8_t first[HALF], second[HALF];
     size_t n = 0;
     choose_upper(panel, groups * TW_GROUP_PAIRS * LINE, upper);
-    memset(nibbles, UNKNOWN, sizeof nibbles);
-    for (size_t c = TW_UPPER_BYTES; c-- > 0;) { /* of equal ones the first counts */
-        nibbles[upper[c]] = (uint8_t)c;
-    }
     for (size_t g = 0; g < groups; g++, to += TW_GROUP_BYTES, panel += TW_GROUP_PAIRS * LINE) {
-        uint8_t unknown = 0;
-        for (size_t i = 0; i < 64; i++) {
-            const uint16_t first = panel[place(i)], second = panel[2 * LINE + place(i)];
-            const uint8_t a = nibbles[first >> 8], b = nibbles[second >> 8];
-            to[i]       = (uint8_t)first;
-            to[64 + i]  = (uint8_t)second;
-            to[128 + i] = (uint8_t)((a & 0xF) | b << 4);
-            unknown |= (uint8_t)((a | b) & 0xF0);
+        uint8_t all = 0;
+        compress_half(to, first, panel, upper);
+        compress_half(to + HALF, second, panel + HALF, upper);
+        for (size_t i = 0; i < HALF; i++) {
+            to[2 * HALF + i] = (uint8_t)((first[i] & 0xF) | second[i] << 4);
+            all |= (uint8_t)(first[i] | second[i]);
         }
-        if (unknown != 0) {
+        if ((all & UNKNOWN) != 0) {
             plain[n++] = (uint32_t)g;
         }
     }

@@ -24,7 +24,7 @@ struct matmul_kind {
 enum {
     LEVELS = TILE_LEFTS + 1, /* subtrees that wait for their right sibling, and a leaf that is not finished */
     NEAR_BYTES   = 4096,     /* prefetch distance inside a panel */
-    NEXT_BYTES   = 128 << 10, /* a group of panels that one block of rows prefetches whole, at most ... */
+    NEXT_BYTES   = 256 << 10, /* a group of panels that one block of rows prefetches whole, at most ... */
     SHARE_BYTES  = 512 << 10, /* ... and one that several blocks prefetch together */
     ROWS_BYTES   = 512 << 10, /* packed rows that stay in L2 while panels pass by */
     FEW_CHUNK    = 40,        /* row blocks */
