@@ -31,6 +31,9 @@ trawl_status tw_json_get_int(const json_t *object, const char *key, const char *
                              struct trawl_error *err);
 trawl_status tw_json_get_double(const json_t *object, const char *key, const char *what, double *out,
                                 struct trawl_error *err); /* an integer is taken too */
+/* The same, above 0 and finite. *out as it was given is checked too: 0 for a member that must be there. */
+trawl_status tw_json_get_positive(const json_t *object, const char *key, const char *what, double *out,
+                                  struct trawl_error *err);
 trawl_status tw_json_get_bool(const json_t *object, const char *key, const char *what, bool *out,
                               struct trawl_error *err);
 /* Borrowed from the document; may contain NUL: json_string_length of the member tells. */

@@ -2,7 +2,9 @@
 #include "json/json.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -87,6 +89,10 @@ trawl_status tw_json_parse(const char *text, size_t n, const char *what, json_t 
     if (json_error_code(&e) == json_error_out_of_memory) {
         return tw_fail(err, TRAWL_ERR_NOMEM, "%s: out of memory", what);
     }
+    if (n >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
+        return tw_fail(err, TRAWL_ERR_FORMAT,
+                       "%s: begins with a byte order mark (U+FEFF), which JSON does not have", what);
+    }
     return tw_fail(err, TRAWL_ERR_FORMAT, "%s: not JSON at line %d column %d: %s", what, e.line, e.column,
                    e.text);
 }
@@ -156,6 +162,17 @@ trawl_status tw_json_get_double(const json_t *object, const char *key, const cha
             return wrong_type(v, key, what, "a number", err);
         }
         *out = json_number_value(v);
+    }
+    return TRAWL_OK;
+}
+
+trawl_status tw_json_get_positive(const json_t *object, const char *key, const char *what, double *out,
+                                  struct trawl_error *err)
+{
+    TW_TRY(tw_json_get_double(object, key, what, out, err));
+    if (!(*out > 0) || !isfinite(*out)) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: \"%s\" is %g, expected a positive number", what, key,
+                       *out);
     }
     return TRAWL_OK;
 }

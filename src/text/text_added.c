@@ -144,6 +144,9 @@ bool tw_added_next(const struct tw_added_set *set, struct tw_added_scan *scan, s
         if (t->rstrip) {
             end += tw_unicode_space_length(scan->text + end, scan->n - end);
         }
+        if (begin >= end) {
+            continue; /* white space that an rstrip before it took already: nothing is left to be this token */
+        }
         scan->pending     = (struct tw_added_part){begin, end, t->id};
         size_t text_begin = scan->done;
         scan->done        = end;

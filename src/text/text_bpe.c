@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "base/utf8.h"
 
 enum {
     CACHE_SLOTS      = 1 << 15, /* 2 MiB: larger gained nothing on 20 MB of mixed text */
@@ -43,6 +44,26 @@ void tw_bpe_release(struct tw_bpe_scratch *s)
 }
 
 /* ---- bytes to symbols ---- */
+
+/* The tokens of characters, and the tokens of the bytes of other characters. */
+static size_t first_characters(const struct tw_bpe_model *model, struct tw_bpe_symbol *symbols,
+                               const char *word, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n;) {
+        unsigned char lead = (unsigned char)word[i];
+        size_t size        = lead < 0x80 ? 1 : tw_utf8_decode(word + i, n - i, NULL);
+        int32_t id = size == 1 ? model->vocab.byte_id[lead] : tw_vocab_find(&model->vocab, word + i, size);
+        for (size_t k = 0; k < (id < 0 ? size : 1); k++) {
+            int32_t symbol = id < 0 ? model->fallback_id[(unsigned char)word[i + k]] : id;
+            symbols[count] = (struct tw_bpe_symbol){symbol, (int32_t)count - 1, (int32_t)count + 1};
+            count++;
+        }
+        i += size;
+    }
+    symbols[count - 1].next = -1; /* a word is never empty */
+    return count;
+}
 
 /* The tokens of single bytes; bytes without one are left out, or become the unknown token. */
 static size_t first_symbols(const struct tw_bpe_model *model, struct tw_bpe_symbol *symbols, const char *word,
@@ -217,7 +238,8 @@ static trawl_status merge_word(const struct tw_bpe_model *model, struct tw_bpe_s
         return tw_fail(err, TRAWL_ERR_LIMIT, "a word of %zu bytes without a cut, limit %d", n, INT32_MAX / 4);
     }
     TW_TRY(tw_grow(&s->symbols, &s->symbols_capacity, n, sizeof *s->symbols, err));
-    size_t count = first_symbols(model, s->symbols, word, n);
+    size_t count = model->by_character ? first_characters(model, s->symbols, word, n)
+                                       : first_symbols(model, s->symbols, word, n);
     if (count <= SHORT_WORD) {
         count = merge_short(&model->merges, s->symbols, count);
     } else {

@@ -17,6 +17,9 @@ struct tw_bpe_model {
     bool ignore_merges; /* a word that is a token is that token, merges or not */
     bool fuse_unk;      /* one unknown token for a run of unknown bytes */
     int32_t unk_id;     /* token of bytes the vocabulary lacks; -1: they vanish */
+    /* Merging begins with characters, and with the bytes of those the vocabulary lacks; else with bytes. */
+    bool by_character;
+    int32_t fallback_id[256]; /* by_character: tokens of bytes */
 };
 
 /* Scratch memory of one thread; zero-initialise. */

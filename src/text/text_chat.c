@@ -83,6 +83,51 @@ static trawl_status choose_template(const struct tw_tokenizer *t, bool tools,
     return TRAWL_OK;
 }
 
+/* What a template sees of a message, as in transformers: members that are null are left out, and reasoning goes by
+ * each of the names that templates read. A new reference; NULL: no memory. */
+static json_t *make_message(const json_t *message)
+{
+    static const char *const names[] = {"reasoning_content", "thinking", "reasoning"};
+    json_t *out = json_object(), *reasoning = NULL, *member;
+    const char *key;
+    int failed = out == NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names && reasoning == NULL; i++) {
+        reasoning = json_object_get(message, names[i]);
+        reasoning = json_is_null(reasoning) ? NULL : reasoning;
+    }
+    if (reasoning != NULL) {
+        failed |= json_object_set_new(out, "thinking", json_deep_copy(reasoning));
+    }
+    json_object_foreach((json_t *)message, key, member)
+    {
+        failed |= json_is_null(member) ? 0 : json_object_set_new(out, key, json_deep_copy(member));
+    }
+    if (reasoning != NULL) {
+        failed |= json_object_set_new(out, "reasoning_content", json_deep_copy(reasoning));
+    }
+    if (failed) {
+        json_decref(out);
+        return NULL;
+    }
+    return out;
+}
+
+static json_t *make_messages(const json_t *messages)
+{
+    json_t *out = json_array(), *message;
+    size_t i;
+    int failed = out == NULL;
+    json_array_foreach(messages, i, message)
+    {
+        failed |= json_array_append_new(out, make_message(message));
+    }
+    if (failed) {
+        json_decref(out);
+        return NULL;
+    }
+    return out;
+}
+
 /* The variables of the template; everything in it is borrowed or shared by reference count. */
 static json_t *make_context(const struct tw_tokenizer *t, const struct tw_chat_request *request)
 {
@@ -101,7 +146,7 @@ static json_t *make_context(const struct tw_tokenizer *t, const struct tw_chat_r
     {
         failed |= json_object_set_new(context, key, json_deep_copy(member));
     }
-    failed |= json_object_set_new(context, "messages", json_deep_copy(request->messages));
+    failed |= json_object_set_new(context, "messages", make_messages(request->messages));
     failed |= json_object_set_new(context, "tools",
                                   request->tools == NULL ? json_null() : json_deep_copy(request->tools));
     failed |=
@@ -118,6 +163,10 @@ static trawl_status check_request(const struct tw_chat_request *request, struct 
     static const char *const taken[] = {"messages", "tools", "add_generation_prompt"};
     if (!json_is_array(request->messages)) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "\"messages\" of a chat must be an array of objects");
+    }
+    if (json_array_size(request->messages) == 0) {
+        return tw_fail(err, TRAWL_ERR_FORMAT,
+                       "\"messages\" of a chat is empty, expected at least one message");
     }
     for (size_t i = 0; i < json_array_size(request->messages); i++) {
         if (!json_is_object(json_array_get(request->messages, i))) {

@@ -23,8 +23,9 @@ struct tw_chat_request {
     const struct tw_render_options *options; /* NULL: defaults */
 };
 
-/* Append the rendered conversation to `out`, as transformers' apply_chat_template(tokenize=False). The
- * template also sees bos_token, eos_token, pad_token and unk_token where the folder names them.
+/* Append the rendered conversation, of at least one message, to `out`, as apply_chat_template(tokenize=False) of
+ * transformers 5: members of messages that are null are left out, and reasoning_content, thinking and reasoning stand
+ * for each other. The template also sees bos_token, eos_token, pad_token and unk_token where the folder names them.
  * Message content is inserted as it is: "<|im_end|>" inside it becomes a token when the text is encoded.
  * No template in the folder: TRAWL_ERR_UNSUPPORTED. */
 trawl_status tw_chat_render(const struct tw_tokenizer *tokenizer, const struct tw_chat_request *request,

@@ -58,6 +58,11 @@ trawl_status tw_detokenizer_push(struct tw_detokenizer *d, int32_t id, struct tw
     if (n == 0 || (d->skip_special && tw_tokenizer_is_special(d->tokenizer, id))) {
         return TRAWL_OK;
     }
+    if (!d->begun && d->tokenizer->metaspace.strips && piece[0] == ' ') {
+        piece++;
+        n--;
+    }
+    d->begun = true;
     /* Only the bytes that may belong to the character held back are joined with it. */
     char joined[8];
     size_t used = 0;
@@ -93,6 +98,7 @@ trawl_status tw_detokenizer_flush(struct tw_detokenizer *d, struct tw_str *out, 
         memmove(d->held, d->held + used, d->n_held - used);
         d->n_held -= used;
     }
+    d->begun = false;
     return TRAWL_OK;
 }
 

@@ -11,6 +11,7 @@ struct tw_encoder {
     struct tw_split_scratch split;
     struct tw_nfc_scratch nfc;
     struct tw_str normalized;
+    struct tw_str spaced; /* words with their spaces marked after normalizing */
 };
 
 trawl_status tw_encoder_new(const struct tw_tokenizer *tokenizer, struct tw_encoder **out,
@@ -19,6 +20,7 @@ trawl_status tw_encoder_new(const struct tw_tokenizer *tokenizer, struct tw_enco
     TW_TRY(tw_alloc(1, sizeof **out, out, err));
     (*out)->tokenizer = tokenizer;
     tw_str_init(&(*out)->normalized, 0);
+    tw_str_init(&(*out)->spaced, 0);
     return TRAWL_OK;
 }
 
@@ -29,6 +31,7 @@ void tw_encoder_free(struct tw_encoder *e)
         tw_split_scratch_release(&e->split);
         tw_nfc_scratch_release(&e->nfc);
         tw_str_release(&e->normalized);
+        tw_str_release(&e->spaced);
         tw_free(e);
     }
 }
@@ -43,13 +46,19 @@ static trawl_status push_ids(struct tw_ids *ids, const int32_t *more, size_t n, 
     return TRAWL_OK;
 }
 
-/* Text without added tokens, normalised. */
-static trawl_status encode_words(struct tw_encoder *e, const char *text, size_t n, struct tw_ids *ids,
-                                 struct trawl_error *err)
+/* Text without added tokens, normalised; `first`: nothing comes before it. */
+static trawl_status encode_words(struct tw_encoder *e, const char *text, size_t n, bool first,
+                                 struct tw_ids *ids, struct trawl_error *err)
 {
     const struct tw_tokenizer *t  = e->tokenizer;
     const char *base              = NULL;
     const struct tw_spans *pieces = NULL;
+    if (t->metaspace.used && !t->metaspace.normalizes && n > 0) {
+        tw_str_reset(&e->spaced);
+        TW_TRY(tw_metaspace_append(&t->metaspace, text, n, first, &e->spaced, err));
+        text = e->spaced.data;
+        n    = e->spaced.size;
+    }
     TW_TRY(tw_splitter_cut(&t->splitter, &e->split, text, n, &base, &pieces, err));
     for (size_t i = 0; i < pieces->size; i++) {
         struct tw_span p = pieces->data[i];
@@ -59,11 +68,17 @@ static trawl_status encode_words(struct tw_encoder *e, const char *text, size_t 
 }
 
 /* Text between two added tokens: normalise, look for the added tokens that are looked for then. */
-static trawl_status encode_between(struct tw_encoder *e, const char *text, size_t n,
+static trawl_status encode_between(struct tw_encoder *e, const char *text, size_t n, bool first,
                                    const struct tw_encode_options *o, struct tw_ids *ids,
                                    struct trawl_error *err)
 {
     const struct tw_tokenizer *t = e->tokenizer;
+    if (t->metaspace.normalizes && n > 0) {
+        tw_str_reset(&e->normalized);
+        TW_TRY(tw_metaspace_append(&t->metaspace, text, n, first, &e->normalized, err));
+        text = e->normalized.data;
+        n    = e->normalized.size;
+    }
     if (t->nfc != NULL && !tw_nfc_check(t->nfc, text, n)) {
         tw_str_reset(&e->normalized);
         TW_TRY(tw_nfc_append(&e->nfc, text, n, &e->normalized, err));
@@ -71,7 +86,7 @@ static trawl_status encode_between(struct tw_encoder *e, const char *text, size_
         n    = e->normalized.size;
     }
     if (o->no_added || t->added_normalized.n == 0) {
-        return encode_words(e, text, n, ids, err);
+        return encode_words(e, text, n, first, ids, err);
     }
     struct tw_added_scan scan = {.text = text, .n = n, .no_special = o->no_special};
     struct tw_added_part part;
@@ -79,7 +94,8 @@ static trawl_status encode_between(struct tw_encoder *e, const char *text, size_
         if (part.id >= 0) {
             TW_TRY(push_ids(ids, &part.id, 1, err));
         } else {
-            TW_TRY(encode_words(e, text + part.begin, part.end - part.begin, ids, err));
+            TW_TRY(encode_words(e, text + part.begin, part.end - part.begin, first && part.begin == 0, ids,
+                                err));
         }
     }
     return TRAWL_OK;
@@ -91,7 +107,7 @@ static trawl_status encode_text(struct tw_encoder *e, const char *text, size_t n
 {
     const struct tw_tokenizer *t = e->tokenizer;
     if (o->no_added) {
-        return encode_between(e, text, n, o, ids, err);
+        return encode_between(e, text, n, true, o, ids, err);
     }
     struct tw_added_scan scan = {.text = text, .n = n, .no_special = o->no_special};
     struct tw_added_part part;
@@ -99,7 +115,7 @@ static trawl_status encode_text(struct tw_encoder *e, const char *text, size_t n
         if (part.id >= 0) {
             TW_TRY(push_ids(ids, &part.id, 1, err));
         } else {
-            TW_TRY(encode_between(e, text + part.begin, part.end - part.begin, o, ids, err));
+            TW_TRY(encode_between(e, text + part.begin, part.end - part.begin, part.begin == 0, o, ids, err));
         }
     }
     return TRAWL_OK;

@@ -135,19 +135,6 @@ trawl_status tw_load_post_processor(struct tw_tokenizer *t, const json_t *post, 
                    what, type);
 }
 
-static trawl_status check_decoder(const json_t *decoder, const char *what, struct trawl_error *err)
-{
-    const json_t *list = json_object_get(decoder, "decoders");
-    if (strcmp(tw_load_type(decoder), "Sequence") == 0 && json_array_size(list) == 1) {
-        decoder = json_array_get(list, 0);
-    }
-    if (strcmp(tw_load_type(decoder), "ByteLevel") == 0) {
-        return TRAWL_OK;
-    }
-    return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: decoder \"%s\" is not supported (ByteLevel)", what,
-                   tw_load_type(decoder));
-}
-
 /* ---- all of it ---- */
 
 static trawl_status build_from(struct tw_tokenizer *t, const struct tw_tokenizer_files *files,
@@ -157,10 +144,11 @@ static trawl_status build_from(struct tw_tokenizer *t, const struct tw_tokenizer
     if (!json_is_object(doc)) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: %s, expected an object", what, tw_json_type_name(doc));
     }
-    TW_TRY(tw_load_model(&t->model, json_object_get(doc, "model"), what, err));
+    t->metaspace.used = tw_load_is_metaspace(doc);
+    TW_TRY(tw_load_model(&t->model, json_object_get(doc, "model"), t->metaspace.used, what, err));
     TW_TRY(tw_load_normalizer(t, json_object_get(doc, "normalizer"), what, err));
-    TW_TRY(tw_load_splitter(&t->splitter, json_object_get(doc, "pre_tokenizer"), what, err));
-    TW_TRY(check_decoder(json_object_get(doc, "decoder"), what, err));
+    TW_TRY(tw_load_splitter(t, json_object_get(doc, "pre_tokenizer"), what, err));
+    TW_TRY(tw_load_decoder(t, json_object_get(doc, "decoder"), what, err));
     TW_TRY(tw_load_added(t, doc, files->config, what, err));
     TW_TRY(tw_load_post_processor(t, json_object_get(doc, "post_processor"), what, err));
     TW_TRY(load_named(t, files, err));

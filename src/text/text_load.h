@@ -7,6 +7,7 @@
 
 #include "text/text_added.h"
 #include "text/text_bpe.h"
+#include "text/text_metaspace.h"
 #include "text/text_nfc.h"
 #include "text/text_split.h"
 #include "text/text_template.h"
@@ -39,6 +40,7 @@ struct tw_tokenizer {
     struct tw_added_set added;            /* looked for in the text as it is */
     struct tw_added_set added_normalized; /* looked for after normalising */
     struct tw_nfc *nfc;                   /* NULL: the text is taken as it is */
+    struct tw_metaspace metaspace;
     struct tw_splitter splitter;
     struct tw_affix prefix;
     struct tw_affix suffix;
@@ -62,12 +64,16 @@ trawl_status tw_tokenizer_build(struct tw_tokenizer *t, const struct tw_tokenize
                                 struct trawl_error *err);
 
 /* Steps of it. `what` is the file's path, for messages. */
-trawl_status tw_load_model(struct tw_bpe_model *m, const json_t *model, const char *what,
+trawl_status tw_load_model(struct tw_bpe_model *m, const json_t *model, bool metaspace, const char *what,
                            struct trawl_error *err);
+/* Does tokenizer.json mark spaces as SentencePiece does, instead of spelling bytes? */
+bool tw_load_is_metaspace(const json_t *doc);
 trawl_status tw_load_normalizer(struct tw_tokenizer *t, const json_t *normalizer, const char *what,
                                 struct trawl_error *err);
-trawl_status tw_load_splitter(struct tw_splitter *splitter, const json_t *pre_tokenizer, const char *what,
+trawl_status tw_load_splitter(struct tw_tokenizer *t, const json_t *pre_tokenizer, const char *what,
                               struct trawl_error *err);
+trawl_status tw_load_decoder(struct tw_tokenizer *t, const json_t *decoder, const char *what,
+                             struct trawl_error *err);
 /* `doc` is all of tokenizer.json. */
 trawl_status tw_load_added(struct tw_tokenizer *t, const json_t *doc, const json_t *config, const char *what,
                            struct trawl_error *err);

@@ -6,11 +6,33 @@
 #include "text/text_load.h"
 #include "json/json.h"
 
+/* A new piece: where U+2581 marks spaces, decoding turns it into a space in added tokens as well, and those that
+ * are looked for with a space in front have it when decoded. */
+static trawl_status add_literal(struct tw_tokenizer *t, const struct tw_added_token *a, bool normalized,
+                                uint32_t flags, struct trawl_error *err)
+{
+    static const struct tw_metaspace bare = {.prefix = TW_METASPACE_NONE};
+    const struct tw_metaspace *m          = normalized && t->metaspace.normalizes ? &t->metaspace : &bare;
+    struct tw_vocab *v                    = &t->model.vocab;
+    if (!t->metaspace.used || a->n == 0) {
+        return tw_vocab_add(v, a->id, a->text, a->n, flags, err);
+    }
+    struct tw_str text;
+    tw_str_init(&text, 0);
+    trawl_status status = tw_metaspace_append(m, a->text, a->n, true, &text, err);
+    if (status == TRAWL_OK) {
+        status = tw_vocab_add(v, a->id, text.data, text.size, flags, err);
+    }
+    tw_str_release(&text);
+    return status;
+}
+
 /* Put an added token into the table of pieces. An entry of the model's vocabulary keeps its bytes: those
  * are what its merges spell. */
-static trawl_status add_piece(struct tw_vocab *v, const json_t *vocab, const struct tw_added_token *a,
-                              const char *what, struct trawl_error *err)
+static trawl_status add_piece(struct tw_tokenizer *t, const json_t *vocab, const struct tw_added_token *a,
+                              bool normalized, const char *what, struct trawl_error *err)
 {
+    struct tw_vocab *v  = &t->model.vocab;
     const json_t *entry = json_object_get(vocab, a->text);
     uint32_t flags      = TW_PIECE_ADDED | (a->special ? TW_PIECE_SPECIAL : 0u);
     if (entry != NULL && json_integer_value(entry) != a->id) {
@@ -21,7 +43,7 @@ static trawl_status add_piece(struct tw_vocab *v, const json_t *vocab, const str
     size_t n          = 0;
     const char *taken = tw_vocab_piece(v, a->id, &n);
     if (taken == NULL) {
-        return tw_vocab_add(v, a->id, a->text, a->n, flags | TW_PIECE_LITERAL, err);
+        return add_literal(t, a, normalized, flags | TW_PIECE_LITERAL, err);
     }
     if (entry == NULL || (v->pieces[a->id].flags & TW_PIECE_ADDED) != 0) {
         return tw_fail(err, TRAWL_ERR_FORMAT,
@@ -34,15 +56,24 @@ static trawl_status add_piece(struct tw_vocab *v, const json_t *vocab, const str
 
 /* Put it into the set it is looked for in. */
 static trawl_status add_pattern(struct tw_tokenizer *t, struct tw_added_token *a, bool normalized,
-                                struct trawl_error *err)
+                                const char *what, struct trawl_error *err)
 {
-    if (!normalized || t->nfc == NULL) {
+    if (!normalized || (t->nfc == NULL && !t->metaspace.normalizes)) {
         return tw_added_add(normalized ? &t->added_normalized : &t->added, a, err);
+    }
+    if (t->metaspace.normalizes && (a->lstrip || a->rstrip || a->single_word)) {
+        return tw_fail(
+            err, TRAWL_ERR_UNSUPPORTED,
+            "%s: added token \"%.40s\" is normalized and has lstrip, rstrip or single_word, which is not "
+            "supported where " TW_METASPACE " marks spaces",
+            what, a->text);
     }
     struct tw_nfc_scratch scratch = {0};
     struct tw_str text;
     tw_str_init(&text, 0);
-    trawl_status status = tw_nfc_append(&scratch, a->text, a->n, &text, err);
+    trawl_status status = t->metaspace.normalizes && a->n > 0
+                              ? tw_metaspace_append(&t->metaspace, a->text, a->n, true, &text, err)
+                              : tw_nfc_append(&scratch, a->text, a->n, &text, err);
     if (status == TRAWL_OK) {
         a->text = text.data;
         a->n    = text.size;
@@ -76,9 +107,9 @@ static trawl_status add_token(struct tw_tokenizer *t, const json_t *vocab, const
     a.text              = text.data;
     a.n                 = text.size;
     a.id                = (int32_t)id;
-    trawl_status status = add_piece(&t->model.vocab, vocab, &a, what, err);
+    trawl_status status = add_piece(t, vocab, &a, normalized, what, err);
     if (status == TRAWL_OK) {
-        status = add_pattern(t, &a, normalized, err);
+        status = add_pattern(t, &a, normalized, what, err);
     }
     tw_str_release(&text);
     return status;

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "text/text_load.h"
+#include "text/text_metaspace.h"
 #include "json/json.h"
 
 /* ---- vocabulary ---- */
@@ -23,16 +24,57 @@ static bool id_taken(const struct tw_vocab *v, json_int_t id)
     return (size_t)id < v->n_ids && (v->pieces[id].flags & TW_PIECE_PRESENT) != 0;
 }
 
-static trawl_status load_vocab(struct tw_vocab *v, const json_t *vocab,
-                               const struct tw_byte_alphabet *alphabet, struct tw_str *bytes,
+/* How a file writes tokens. */
+struct spelling {
+    bool metaspace;
+    struct tw_byte_alphabet alphabet; /* without metaspace */
+    struct tw_str bytes;              /* what the last token spells */
+};
+
+/* Append what `token` spells; *spelt is false when no text does. */
+static trawl_status spell(struct spelling *s, const char *token, size_t n, bool *spelt,
+                          struct trawl_error *err)
+{
+    return s->metaspace ? tw_metaspace_spell(token, n, &s->bytes, spelt, err)
+                        : tw_byte_alphabet_decode(&s->alphabet, token, n, &s->bytes, spelt, err);
+}
+
+/* The byte of "<0xE2>", -1 for another token. */
+static int fallback_byte(const char *token, size_t n)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    if (n != 6 || memcmp(token, "<0x", 3) != 0 || token[5] != '>') {
+        return -1;
+    }
+    const char *high = memchr(digits, token[3], 16), *low = memchr(digits, token[4], 16);
+    return high == NULL || low == NULL ? -1 : (int)(16 * (high - digits) + (low - digits));
+}
+
+static trawl_status add_token(struct tw_bpe_model *m, struct spelling *s, const char *token, int32_t id,
+                              struct trawl_error *err)
+{
+    size_t n   = strlen(token);
+    bool spelt = false;
+    int byte   = s->metaspace ? fallback_byte(token, n) : -1;
+    if (byte >= 0) {
+        char c               = (char)byte;
+        m->fallback_id[byte] = id;
+        return tw_vocab_add(&m->vocab, id, &c, 1, TW_PIECE_LITERAL, err);
+    }
+    tw_str_reset(&s->bytes);
+    TW_TRY(spell(s, token, n, &spelt, err));
+    return spelt ? tw_vocab_add(&m->vocab, id, tw_str_text(&s->bytes), s->bytes.size, 0, err)
+                 : tw_vocab_add(&m->vocab, id, token, n, TW_PIECE_LITERAL, err);
+}
+
+static trawl_status load_vocab(struct tw_bpe_model *m, const json_t *vocab, struct spelling *s,
                                const char *what, struct trawl_error *err)
 {
+    struct tw_vocab *v = &m->vocab;
     const char *token;
     json_t *id;
     json_object_foreach((json_t *)vocab, token, id)
     {
-        size_t n   = strlen(token);
-        bool spelt = false;
         if (!json_is_integer(id)) {
             return tw_fail(err, TRAWL_ERR_FORMAT, "%s: id of token \"%.40s\" is %s, expected an integer",
                            what, token, tw_json_type_name(id));
@@ -44,12 +86,12 @@ static trawl_status load_vocab(struct tw_vocab *v, const json_t *vocab,
                            "%s: id %" JSON_INTEGER_FORMAT " is given to two tokens, one is \"%.40s\"", what,
                            value, token);
         }
-        tw_str_reset(bytes);
-        TW_TRY(tw_byte_alphabet_decode(alphabet, token, n, bytes, &spelt, err));
-        if (spelt) {
-            TW_TRY(tw_vocab_add(v, (int32_t)value, tw_str_text(bytes), bytes->size, 0, err));
-        } else {
-            TW_TRY(tw_vocab_add(v, (int32_t)value, token, n, TW_PIECE_LITERAL, err));
+        TW_TRY(add_token(m, s, token, (int32_t)value, err));
+    }
+    for (int b = 0; s->metaspace && b < 256; b++) {
+        if (m->fallback_id[b] < 0) {
+            return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: model.byte_fallback without the token <0x%02X>",
+                           what, b);
         }
     }
     return tw_vocab_index(v, err);
@@ -83,8 +125,7 @@ static bool merge_parts(const json_t *merge, const char **left, size_t *n_left, 
     return *n_left > 0 && *n_right > 0;
 }
 
-static trawl_status load_merge(struct tw_bpe_model *m, const json_t *merge, size_t rank,
-                               const struct tw_byte_alphabet *alphabet, struct tw_str *bytes,
+static trawl_status load_merge(struct tw_bpe_model *m, const json_t *merge, size_t rank, struct spelling *s,
                                const char *what, struct trawl_error *err)
 {
     const char *part[2];
@@ -93,10 +134,11 @@ static trawl_status load_merge(struct tw_bpe_model *m, const json_t *merge, size
     if (!merge_parts(merge, &part[0], &n[0], &part[1], &n[1])) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: merge %zu is not a pair of tokens", what, rank);
     }
-    tw_str_reset(bytes);
-    TW_TRY(tw_byte_alphabet_decode(alphabet, part[0], n[0], bytes, &spelt[0], err));
+    const struct tw_str *bytes = &s->bytes;
+    tw_str_reset(&s->bytes);
+    TW_TRY(spell(s, part[0], n[0], &spelt[0], err));
     size_t cut = bytes->size;
-    TW_TRY(tw_byte_alphabet_decode(alphabet, part[1], n[1], bytes, &spelt[1], err));
+    TW_TRY(spell(s, part[1], n[1], &spelt[1], err));
     const char *joined = tw_str_text(bytes);
     int32_t left       = spelt[0] ? tw_vocab_find(&m->vocab, joined, cut) : -1;
     int32_t right      = spelt[1] ? tw_vocab_find(&m->vocab, joined + cut, bytes->size - cut) : -1;
@@ -110,8 +152,7 @@ static trawl_status load_merge(struct tw_bpe_model *m, const json_t *merge, size
     return TRAWL_OK;
 }
 
-static trawl_status load_merges(struct tw_bpe_model *m, const json_t *merges,
-                                const struct tw_byte_alphabet *alphabet, struct tw_str *bytes,
+static trawl_status load_merges(struct tw_bpe_model *m, const json_t *merges, struct spelling *s,
                                 const char *what, struct trawl_error *err)
 {
     size_t n = json_array_size(merges);
@@ -120,7 +161,7 @@ static trawl_status load_merges(struct tw_bpe_model *m, const json_t *merges,
     }
     TW_TRY(tw_merges_init(&m->merges, n, err));
     for (size_t i = 0; i < n; i++) {
-        TW_TRY(load_merge(m, json_array_get(merges, i), i, alphabet, bytes, what, err));
+        TW_TRY(load_merge(m, json_array_get(merges, i), i, s, what, err));
     }
     return TRAWL_OK;
 }
@@ -128,7 +169,8 @@ static trawl_status load_merges(struct tw_bpe_model *m, const json_t *merges,
 /* ---- the model ---- */
 
 /* What the model may not ask for. */
-static trawl_status check_model(const json_t *model, const char *what, struct trawl_error *err)
+static trawl_status check_model(const json_t *model, bool metaspace, const char *what,
+                                struct trawl_error *err)
 {
     const char *type = tw_load_type(model);
     /* Old files leave the type of a BPE model out. */
@@ -148,8 +190,10 @@ static trawl_status check_model(const json_t *model, const char *what, struct tr
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: model.%s is not supported", what,
                        prefix[0] != '\0' ? "continuing_subword_prefix" : "end_of_word_suffix");
     }
-    if (fallback) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: model.byte_fallback is not supported", what);
+    if (fallback != metaspace) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: model.byte_fallback is %s, which is not supported %s",
+                       what, fallback ? "true" : "false",
+                       metaspace ? "where " TW_METASPACE " marks spaces" : "in byte-level BPE");
     }
     if (dropout != 0.0) {
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
@@ -176,7 +220,7 @@ static trawl_status load_unk(struct tw_bpe_model *m, const json_t *model, const 
     return TRAWL_OK;
 }
 
-trawl_status tw_load_model(struct tw_bpe_model *m, const json_t *model, const char *what,
+trawl_status tw_load_model(struct tw_bpe_model *m, const json_t *model, bool metaspace, const char *what,
                            struct trawl_error *err)
 {
     json_t *vocab  = NULL;
@@ -185,7 +229,7 @@ trawl_status tw_load_model(struct tw_bpe_model *m, const json_t *model, const ch
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: \"model\" is %s, expected an object", what,
                        tw_json_type_name(model));
     }
-    TW_TRY(check_model(model, what, err));
+    TW_TRY(check_model(model, metaspace, what, err));
     TW_TRY(tw_json_get_object(model, "vocab", what, &vocab, err));
     TW_TRY(tw_json_get_array(model, "merges", what, &merges, err));
     TW_TRY(tw_json_get_bool(model, "ignore_merges", what, &m->ignore_merges, err));
@@ -194,15 +238,16 @@ trawl_status tw_load_model(struct tw_bpe_model *m, const json_t *model, const ch
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: model has no \"%s\"", what,
                        vocab == NULL ? "vocab" : "merges");
     }
-    struct tw_byte_alphabet alphabet;
-    struct tw_str bytes;
-    tw_byte_alphabet_init(&alphabet);
-    tw_str_init(&bytes, 0);
+    struct spelling s = {.metaspace = metaspace};
+    tw_byte_alphabet_init(&s.alphabet);
+    tw_str_init(&s.bytes, 0);
     tw_vocab_init(&m->vocab);
-    trawl_status status = load_vocab(&m->vocab, vocab, &alphabet, &bytes, what, err);
+    m->by_character = metaspace;
+    memset(m->fallback_id, 0xFF, sizeof m->fallback_id);
+    trawl_status status = load_vocab(m, vocab, &s, what, err);
     if (status == TRAWL_OK) {
-        status = load_merges(m, merges, &alphabet, &bytes, what, err);
+        status = load_merges(m, merges, &s, what, err);
     }
-    tw_str_release(&bytes);
+    tw_str_release(&s.bytes);
     return status == TRAWL_OK ? load_unk(m, model, what, err) : status;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The "normalizer" and "pre_tokenizer" of tokenizer.json. */
+/* The "normalizer", "pre_tokenizer" and "decoder" of tokenizer.json. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -10,30 +10,72 @@
 static const char gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
+/* Is this a replacement of one string by another? */
+static bool replaces(const json_t *step, const char *from, const char *to)
+{
+    const char *pattern = json_string_value(json_object_get(json_object_get(step, "pattern"), "String"));
+    const char *content = json_string_value(json_object_get(step, "content"));
+    return strcmp(tw_load_type(step), "Replace") == 0 && pattern != NULL && content != NULL &&
+           strcmp(pattern, from) == 0 && strcmp(content, to) == 0;
+}
+
+static bool is_string(const json_t *object, const char *key, const char *text)
+{
+    const char *s = json_string_value(json_object_get(object, key));
+    return s != NULL && strcmp(s, text) == 0;
+}
+
+/* ---- normalizer ---- */
+
+bool tw_load_is_metaspace(const json_t *doc)
+{
+    const json_t *normalizer = json_object_get(doc, "normalizer"),
+                 *pre        = json_object_get(doc, "pre_tokenizer");
+    const json_t *list       = json_object_get(normalizer, "normalizers");
+    bool marks               = replaces(normalizer, " ", TW_METASPACE);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        marks = marks || replaces(json_array_get(list, i), " ", TW_METASPACE);
+    }
+    return strcmp(tw_load_type(pre), "Metaspace") == 0 || (marks && (pre == NULL || json_is_null(pre)));
+}
+
+/* One step, not a Sequence. */
+static trawl_status load_normalizer_step(struct tw_tokenizer *t, const json_t *step, const char *what,
+                                         struct trawl_error *err)
+{
+    const char *type       = tw_load_type(step);
+    struct tw_metaspace *m = &t->metaspace;
+    if (strcmp(type, "NFC") == 0 && !m->used) {
+        return t->nfc == NULL ? tw_nfc_new(&t->nfc, err) : TRAWL_OK;
+    }
+    if (m->used && !m->normalizes && replaces(step, " ", TW_METASPACE)) {
+        m->normalizes = true;
+        return TRAWL_OK;
+    }
+    if (m->used && !m->normalizes && strcmp(type, "Prepend") == 0 &&
+        is_string(step, "prepend", TW_METASPACE)) {
+        m->prefix = TW_METASPACE_EVERY;
+        return TRAWL_OK;
+    }
+    return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: normalizer \"%s\" is not supported (%s)", what, type,
+                   m->used ? "Prepend of " TW_METASPACE ", Replace of spaces by " TW_METASPACE ", Sequence"
+                           : "NFC, Sequence");
+}
+
 trawl_status tw_load_normalizer(struct tw_tokenizer *t, const json_t *normalizer, const char *what,
                                 struct trawl_error *err)
 {
     if (normalizer == NULL || json_is_null(normalizer)) {
         return TRAWL_OK;
     }
-    const char *type = tw_load_type(normalizer);
-    if (strcmp(type, "NFC") == 0) {
-        return t->nfc == NULL ? tw_nfc_new(&t->nfc, err) : TRAWL_OK;
+    if (strcmp(tw_load_type(normalizer), "Sequence") != 0) {
+        return load_normalizer_step(t, normalizer, what, err);
     }
-    if (strcmp(type, "Sequence") == 0) {
-        const json_t *list = json_object_get(normalizer, "normalizers");
-        for (size_t i = 0; i < json_array_size(list); i++) {
-            const json_t *part = json_array_get(list, i);
-            if (strcmp(tw_load_type(part), "NFC") != 0) {
-                return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: normalizer \"%s\" is not supported (NFC)",
-                               what, tw_load_type(part));
-            }
-            TW_TRY(tw_load_normalizer(t, part, what, err));
-        }
-        return TRAWL_OK;
+    const json_t *list = json_object_get(normalizer, "normalizers");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        TW_TRY(load_normalizer_step(t, json_array_get(list, i), what, err));
     }
-    return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: normalizer \"%s\" is not supported (NFC, Sequence)", what,
-                   type);
+    return TRAWL_OK;
 }
 
 /* ---- pre-tokenizer ---- */
@@ -120,10 +162,55 @@ static trawl_status load_step(struct tw_splitter *splitter, const json_t *part, 
                    type);
 }
 
-trawl_status tw_load_splitter(struct tw_splitter *splitter, const json_t *pre_tokenizer, const char *what,
+/* The pre-tokenizer Metaspace, as tokenizers reads it: add_prefix_space is the older spelling of prepend_scheme. */
+static trawl_status load_metaspace(struct tw_tokenizer *t, const json_t *pre, const char *what,
+                                   struct trawl_error *err)
+{
+    struct tw_metaspace *m = &t->metaspace;
+    bool prefix = true, split = true;
+    const char *scheme = NULL, *replacement = TW_METASPACE;
+    TW_TRY(tw_json_get_bool(pre, "add_prefix_space", what, &prefix, err));
+    TW_TRY(tw_json_get_bool(pre, "split", what, &split, err));
+    TW_TRY(tw_json_get_string(pre, "prepend_scheme", what, &scheme, err));
+    TW_TRY(tw_json_get_string(pre, "replacement", what, &replacement, err));
+    scheme = scheme == NULL ? (prefix ? "always" : "never") : scheme;
+    if (m->normalizes || m->prefix != TW_METASPACE_NONE) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
+                       "%s: pre_tokenizer Metaspace after a normalizer is not supported", what);
+    }
+    if (strcmp(replacement, TW_METASPACE) != 0) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
+                       "%s: replacement \"%s\" of pre_tokenizer Metaspace is not "
+                       "supported (" TW_METASPACE ")",
+                       what, replacement);
+    }
+    if (strcmp(scheme, "always") == 0) {
+        m->prefix = TW_METASPACE_WORD;
+    } else if (strcmp(scheme, "first") == 0) {
+        m->prefix = TW_METASPACE_FIRST;
+    } else if (strcmp(scheme, "never") != 0) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
+                       "%s: prepend_scheme \"%s\" of pre_tokenizer Metaspace is not "
+                       "supported (always, first, never)",
+                       what, scheme);
+    }
+    if (split) {
+        struct tw_split_step *step = &t->splitter.steps[t->splitter.n_steps++];
+        step->behavior             = TW_SPLIT_MERGED_WITH_NEXT;
+        step->n_literal            = 1;
+        return tw_strdup(" ", &step->literal, err);
+    }
+    return TRAWL_OK;
+}
+
+trawl_status tw_load_splitter(struct tw_tokenizer *t, const json_t *pre_tokenizer, const char *what,
                               struct trawl_error *err)
 {
-    bool byte_level = false;
+    struct tw_splitter *splitter = &t->splitter;
+    bool byte_level              = false;
+    if (t->metaspace.used) {
+        return t->metaspace.normalizes ? TRAWL_OK : load_metaspace(t, pre_tokenizer, what, err);
+    }
     if (strcmp(tw_load_type(pre_tokenizer), "Sequence") != 0) {
         TW_TRY(load_step(splitter, pre_tokenizer, &byte_level, what, err));
     } else {
@@ -142,4 +229,55 @@ trawl_status tw_load_splitter(struct tw_splitter *splitter, const json_t *pre_to
                        what);
     }
     return TRAWL_OK;
+}
+
+/* ---- decoder ---- */
+
+static trawl_status load_strip(struct tw_tokenizer *t, const json_t *strip, const char *what,
+                               struct trawl_error *err)
+{
+    int64_t start = 0, stop = 0;
+    TW_TRY(tw_json_get_int(strip, "start", what, &start, err));
+    TW_TRY(tw_json_get_int(strip, "stop", what, &stop, err));
+    if (start < 0 || start > 1 || stop != 0 || !is_string(strip, "content", " ")) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
+                       "%s: decoder Strip of more than one space at the beginning", what);
+    }
+    t->metaspace.strips = start == 1;
+    return TRAWL_OK;
+}
+
+/* Spaces for marks, bytes for byte tokens, all joined, and then perhaps one space less at the beginning. */
+static trawl_status load_metaspace_decoder(struct tw_tokenizer *t, const json_t *decoder, const char *what,
+                                           struct trawl_error *err)
+{
+    const json_t *list = json_object_get(decoder, "decoders");
+    size_t n           = strcmp(tw_load_type(decoder), "Sequence") == 0 ? json_array_size(list) : 0;
+    if ((n != 3 && n != 4) || !replaces(json_array_get(list, 0), TW_METASPACE, " ") ||
+        strcmp(tw_load_type(json_array_get(list, 1)), "ByteFallback") != 0 ||
+        strcmp(tw_load_type(json_array_get(list, 2)), "Fuse") != 0 ||
+        (n == 4 && strcmp(tw_load_type(json_array_get(list, 3)), "Strip") != 0)) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
+                       "%s: decoder \"%s\" is not supported (a Sequence of Replace of " TW_METASPACE
+                       " by a space, ByteFallback, Fuse, Strip)",
+                       what, tw_load_type(decoder));
+    }
+    return n == 4 ? load_strip(t, json_array_get(list, 3), what, err) : TRAWL_OK;
+}
+
+trawl_status tw_load_decoder(struct tw_tokenizer *t, const json_t *decoder, const char *what,
+                             struct trawl_error *err)
+{
+    if (t->metaspace.used) {
+        return load_metaspace_decoder(t, decoder, what, err);
+    }
+    const json_t *list = json_object_get(decoder, "decoders");
+    if (strcmp(tw_load_type(decoder), "Sequence") == 0 && json_array_size(list) == 1) {
+        decoder = json_array_get(list, 0);
+    }
+    if (strcmp(tw_load_type(decoder), "ByteLevel") == 0) {
+        return TRAWL_OK;
+    }
+    return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: decoder \"%s\" is not supported (ByteLevel)", what,
+                   tw_load_type(decoder));
 }

@@ -85,12 +85,62 @@ bool tw_nfc_check(const struct tw_nfc *nfc, const char *text, size_t n)
     return true;
 }
 
-trawl_status tw_nfc_append(struct tw_nfc_scratch *s, const char *text, size_t n, struct tw_str *out,
-                           struct trawl_error *err)
+/* Combining characters, and first parts of compositions, that came after Unicode 9. The normalizer of the
+ * tokenizers package does not know them: to it they are characters that stand alone, and nothing is reordered
+ * around them or composed with them. */
+static const struct {
+    int32_t from, to; /* included */
+} strangers[] = {
+    {0x7FD, 0x7FD},     {0x897, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},     {0xC3C, 0xC3C},
+    {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},   {0x1ABF, 0x1ACE},   {0x1DF6, 0x1DFA},
+    {0xA82C, 0xA82C},   {0x105C0, 0x105FF}, {0x10D24, 0x10D27}, {0x10D69, 0x10D6D}, {0x10EAB, 0x10EAC},
+    {0x10EFD, 0x10EFF}, {0x10F46, 0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B},
+    {0x11380, 0x113FF}, {0x1145E, 0x1145E}, {0x11839, 0x1183A}, {0x11930, 0x11930}, {0x1193D, 0x1193E},
+    {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34}, {0x11A47, 0x11A47}, {0x11A99, 0x11A99},
+    {0x11D42, 0x11D42}, {0x11D44, 0x11D45}, {0x11D97, 0x11D97}, {0x11F41, 0x11F42}, {0x16100, 0x1613F},
+    {0x16D40, 0x16D7F}, {0x16FF0, 0x16FF1}, {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE},
+    {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF}, {0x1E5EE, 0x1E5EF},
+};
+
+static bool is_stranger(int32_t c)
 {
-    if (n == 0) {
-        return TRAWL_OK;
+    size_t low = 0, high = sizeof strangers / sizeof *strangers;
+    if (c < strangers[0].from) {
+        return false;
     }
+    while (high - low > 1) { /* strangers[low].from <= c < strangers[high].from */
+        size_t middle = low + (high - low) / 2;
+        if (strangers[middle].from <= c) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return c <= strangers[low].to;
+}
+
+/* Length of the beginning of text[0..n) that holds no stranger, or of a run of them. */
+static size_t part_length(const char *text, size_t n, bool *strange)
+{
+    size_t i = 0;
+    *strange = false;
+    while (i < n) {
+        uint32_t c  = (unsigned char)text[i];
+        size_t step = c < 0x80 ? 1 : tw_utf8_decode(text + i, n - i, &c);
+        if (is_stranger((int32_t)c) != *strange) {
+            if (i > 0) {
+                break;
+            }
+            *strange = true;
+        }
+        i += step == 0 ? 1 : step;
+    }
+    return i;
+}
+
+static trawl_status append_part(struct tw_nfc_scratch *s, const char *text, size_t n, struct tw_str *out,
+                                struct trawl_error *err)
+{
     const utf8proc_uint8_t *bytes = (const utf8proc_uint8_t *)text;
     /* First guess one code point a byte: only a few long decompositions need more. */
     TW_TRY(tw_grow(&s->codepoints, &s->capacity, n + 16, sizeof *s->codepoints, err));
@@ -113,5 +163,18 @@ trawl_status tw_nfc_append(struct tw_nfc_scratch *s, const char *text, size_t n,
         out->size += tw_utf8_encode((uint32_t)s->codepoints[i], out->data + out->size);
     }
     out->data[out->size] = '\0';
+    return TRAWL_OK;
+}
+
+trawl_status tw_nfc_append(struct tw_nfc_scratch *s, const char *text, size_t n, struct tw_str *out,
+                           struct trawl_error *err)
+{
+    while (n > 0) {
+        bool strange  = false;
+        size_t length = part_length(text, n, &strange);
+        TW_TRY(strange ? tw_str_append(out, text, length, err) : append_part(s, text, length, out, err));
+        text += length;
+        n -= length;
+    }
     return TRAWL_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Text to token ids and back, from the tokenizer.json of a Hugging Face folder (byte-level BPE only).
+/* Text to token ids and back, from the tokenizer.json of a Hugging Face folder (BPE, byte-level or, as
+ * in Llama 2 and Mistral, over characters with a fallback to bytes).
  *
  *     struct tw_tokenizer *tokenizer;
  *     struct tw_encoder   *encoder;
@@ -114,6 +115,8 @@ trawl_status tw_decode(const struct tw_tokenizer *tokenizer, const int32_t *ids,
 struct tw_detokenizer {
     const struct tw_tokenizer *tokenizer; /* borrowed */
     bool skip_special;
+    bool
+        begun; /* some text was pushed: a space at the beginning has been left out, if the tokenizer does that */
     char held[4]; /* start of an incomplete character */
     size_t n_held;
 };

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Two tiny byte-level BPE tokenizers, and encodings by a slow implementation that shares nothing with src/text.
+"""Tiny BPE tokenizers, and encodings by a slow implementation that shares nothing with src/text.
 
     python3 tests/golden/make_tokenizer.py tests/text/data
 
 Writes split/ (NFC, a Split pattern, added tokens of every kind, a BOS template, merges as pairs) and digits/ (Digits and
 GPT-2's pattern, bytes missing from the vocabulary, ignore_merges, merges as strings, a chat_template.jinja), each with
 tokenizer.json, tokenizer_config.json and encode.jsonl: text, ids (all added tokens parsed), no_special and no_added where they differ,
-and pieces: the normalized text as the pre-tokenizer cuts it, added tokens not looked for.
+and pieces: the normalized text as the pre-tokenizer cuts it, added tokens not looked for. And three that mark spaces and
+fall back to bytes, as those of Llama 2 and Mistral: prepend/ (normalizers), metaspace/ (the pre-tokenizer, a mark at the
+beginning of the text only) and words/ (cut at the marks, one before every part). Their rows have no pieces, but the text
+that the ids decode to.
 """
 import json
 import pathlib
@@ -114,8 +117,7 @@ def spell(piece):
     return [LETTER[b] for b in piece.encode()]
 
 
-def train(pieces, count):
-    words = [spell(p) for p in pieces]
+def train(words, count):
     merges = []
     while len(merges) < count:
         pairs = {}
@@ -207,6 +209,62 @@ def added(i, content, **flags):
     return {**base, **flags}
 
 
+MARK = "\u2581"
+
+
+class SlowMarks(Slow):
+    """Marks for spaces; characters that the vocabulary lacks are spelt by tokens of bytes."""
+
+    def __init__(self, vocab, merges, added, normalizes, prefix, split):
+        super().__init__(vocab, merges, added, None, None, False)
+        self.normalizes, self.prefix, self.split = normalizes, prefix, split
+
+    def mark(self, text, first):
+        marked = text.replace(" ", MARK)
+        wanted = self.prefix == "every" or not marked.startswith(MARK) and (self.prefix == "always" or self.prefix == "first" and first)
+        return MARK + marked if wanted else marked
+
+    def word(self, piece):
+        word = [s for c in piece for s in ([c] if c in self.vocab else [f"<0x{b:02X}>" for b in c.encode()])]
+        while True:
+            known = [(self.rank[p], i) for i, p in enumerate(zip(word, word[1:])) if p in self.rank]
+            if not known:
+                return [self.vocab[c] for c in word]
+            _, i = min(known)
+            word[i:i + 2] = [word[i] + word[i + 1]]
+
+    def words(self, text):
+        if not self.split:
+            return [text]
+        cuts = [i for i, c in enumerate(text) if c == MARK and i > 0]
+        return [text[a:b] for a, b in zip([0] + cuts, cuts + [len(text)])]
+
+    def encode(self, text, no_special=False, no_added=False):
+        ids = []
+        raw = [] if no_added else [t for t in self.added if not t["normalized"]]
+        late = [] if no_added else [t for t in self.added if t["normalized"]]
+        if self.normalizes:
+            late = [{**t, "content": self.mark(t["content"], True)} for t in late]
+        for i, (part, token) in enumerate(self.parts(text, raw, no_special)):
+            if token:
+                ids.append(token["id"])
+                continue
+            for k, (inner, found) in enumerate(self.parts(self.mark(part, i == 0) if self.normalizes else part, late, no_special)):
+                if found:
+                    ids.append(found["id"])
+                    continue
+                marked = inner if self.normalizes else self.mark(inner, i == 0 and k == 0)
+                ids += [n for w in self.words(marked) for n in self.word(w)]
+        return ids
+
+    def decode(self, ids):
+        names = {i: t for t, i in self.vocab.items()}
+        names.update({t["id"]: self.mark(t["content"], True) if self.normalizes and t["normalized"] else t["content"] for t in self.added})
+        text = b"".join(bytes([int(n[3:5], 16)]) if n.startswith("<0x") else n.replace(MARK, " ").encode() for n in (names[i] for i in ids))
+        text = text.decode("utf-8", "replace")
+        return text[1:] if text.startswith(" ") else text
+
+
 def texts(tokens):
     rng = random.Random(7)
     words = SAMPLE.split(" ") + ["\u00e9", "e\u0301", "\u212b", "K\u212a", "'\u017fx", "\u0660\u0661", "\u00bd", "\u2163", "\U0001f41f", "\x00", "\x1c", "\u180e", "\u2003",
@@ -224,8 +282,13 @@ def write(folder, tokenizer, config, slow, chat=None):
     if chat:
         (folder / "chat_template.jinja").write_text(chat)
     with open(folder / "encode.jsonl", "w") as f:
-        for t in texts(slow.added):
-            row = dict(text=t, ids=slow.encode(t), pieces=slow.pieces(slow.normalize(t)))
+        marks = isinstance(slow, SlowMarks)
+        for t in texts(slow.added) + ([MARK, MARK + "the", " " + MARK + " x", "<s> x", "<s>x", "x</s>y", "<0x41>", "\U0001f41f" * 3] if marks else []):
+            row = dict(text=t, ids=slow.encode(t))
+            if marks:
+                row["decoded"] = slow.decode(row["ids"])
+            else:
+                row["pieces"] = slow.pieces(slow.normalize(t))
             for key in ("no_special", "no_added"):
                 ids = slow.encode(t, **{key: True})
                 if ids != row["ids"]:
@@ -235,7 +298,7 @@ def write(folder, tokenizer, config, slow, chat=None):
 
 def make_split(out):
     pieces = pieces_of(unicodedata.normalize("NFC", SAMPLE), split_match)
-    merges = train(pieces, 320)
+    merges = train([spell(p) for p in pieces], 320)
     vocab = {c: i for i, c in enumerate(dict.fromkeys([LETTER[b] for b in range(256)] + ["".join(m) for m in merges]))}
     n = len(vocab)
     tokens = [added(n, "<|begin|>", special=True), added(n + 1, "<|end|>", special=True), added(n + 2, "<tool>"), added(n + 3, "<mask>", special=True, lstrip=True),
@@ -258,7 +321,7 @@ def make_split(out):
 
 
 def make_digits(out):
-    merges = train(digit_pieces(SAMPLE), 250)
+    merges = train([spell(p) for p in digit_pieces(SAMPLE)], 250)
     missing = {LETTER[b] for b in (0x00, 0x1c, 0xf0)}
     tokens = [added(0, "<|end|>", special=True), added(1, "<tool>")]
     names = ["<|end|>", "<tool>"] + [LETTER[b] for b in range(256) if LETTER[b] not in missing] + ["".join(m) for m in merges] + ["fishnet"]
@@ -272,6 +335,29 @@ def make_digits(out):
           "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] | trim }}\n{% endfor %}")
 
 
+def make_marks(out, normalizer, pre_tokenizer, prefix, split):
+    sample = SAMPLE.replace(" ", " " + MARK).split(" ")
+    merges = train([[c for c in w if ord(c) < 0x2E80] for w in [MARK + sample[0]] + sample[1:]], 250) + [(MARK, MARK)]
+    alphabet = sorted({c for w in sample for c in w if ord(c) < 0x400})
+    names = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)] + [MARK] + alphabet + ["".join(m) for m in merges]
+    vocab = {c: i for i, c in enumerate(dict.fromkeys(names))}
+    merges = [m for m in merges if m[0] in vocab and m[1] in vocab]
+    n = len(vocab)
+    tokens = [added(0, "<unk>", special=True), added(1, "<s>", special=True), added(2, "</s>", special=True), added(n, "<tool>"), added(n + 1, MARK + "<mid>", special=True),
+              added(n + 2, "fish", normalized=True), added(n + 3, "<pad>", special=True, rstrip=True)]
+    slow = SlowMarks(vocab, merges, tokens, normalizer is not None, prefix, split)
+    post = dict(type="TemplateProcessing", single=[{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], pair=[],
+                special_tokens={"<s>": dict(id="<s>", ids=[1], tokens=["<s>"])})
+    decoder = dict(type="Sequence", decoders=[dict(type="Replace", pattern=dict(String=MARK), content=" "), dict(type="ByteFallback"), dict(type="Fuse"),
+                                              dict(type="Strip", content=" ", start=1, stop=0)])
+    tokenizer = dict(version="1.0", truncation=None, padding=None, added_tokens=tokens, normalizer=normalizer, pre_tokenizer=pre_tokenizer, post_processor=post, decoder=decoder,
+                     model=dict(type="BPE", dropout=None, unk_token="<unk>", fuse_unk=True, byte_fallback=True, vocab=vocab, merges=[" ".join(m) for m in merges]))
+    write(out, tokenizer, dict(bos_token="<s>", eos_token="</s>", unk_token="<unk>"), slow)
+
+
 folder = pathlib.Path(sys.argv[1])
 make_split(folder / "split")
 make_digits(folder / "digits")
+make_marks(folder / "prepend", dict(type="Sequence", normalizers=[dict(type="Prepend", prepend=MARK), dict(type="Replace", pattern=dict(String=" "), content=MARK)]), None, "every", False)
+make_marks(folder / "metaspace", None, dict(type="Metaspace", replacement=MARK, prepend_scheme="first", split=False), "first", False)
+make_marks(folder / "words", None, dict(type="Metaspace", replacement=MARK, add_prefix_space=True), "always", True)

@@ -72,6 +72,8 @@ static void refuses_the_rest_by_name(void **state)
                        "line 3 of x.jsonl: not JSON at line 1 column ");
         assert_null(v);
     }
+    assert_refused(tw_json_parse("\xEF\xBB\xBF{}", 5, "f", &v, &err), TRAWL_ERR_FORMAT,
+                   "f: begins with a byte order mark (U+FEFF)");
     assert_refused(tw_json_parse("[\n\n  x]", 7, "f", &v, &err), TRAWL_ERR_FORMAT, "line 3 column 3");
     static char deep[100001];
     memset(deep, '[', sizeof deep - 1);

@@ -6,7 +6,7 @@
 
 #define FIXTURES TRAWL_SOURCE_DIR "/tests/text/data/"
 
-static void check_all_ways(const json_t *row, void *user)
+static void check_ids_all_ways(const json_t *row, void *user)
 {
     static const char *const keys[] = {"ids", "no_special", "no_added"};
     struct subject *s               = user;
@@ -21,7 +21,37 @@ static void check_all_ways(const json_t *row, void *user)
         expect_ids(expected != NULL ? expected : json_object_get(row, "ids"), &ids, row);
         tw_ids_release(&ids);
     }
+}
+
+static void check_all_ways(const json_t *row, void *user)
+{
+    check_ids_all_ways(row, user);
     check_pretokens(row, user);
+}
+
+/* The ids, and what they decode to, at once and as a stream. */
+static void check_marked(const json_t *row, void *user)
+{
+    struct subject *s      = user;
+    struct trawl_error err = {0};
+    struct tw_ids ids      = ids_of(row, "ids");
+    struct tw_detokenizer d;
+    struct tw_str text;
+    check_ids_all_ways(row, user);
+    tw_str_init(&text, 0);
+    expect_ok(tw_decode(s->tokenizer, ids.data, ids.size, false, &text, &err), &err);
+    expect_text(row, "decoded", tw_str_text(&text), text.size);
+    tw_detokenizer_init(&d, s->tokenizer, false);
+    for (int again = 0; again < 2; again++) { /* flushed, it is as new */
+        tw_str_reset(&text);
+        for (size_t i = 0; i < ids.size; i++) {
+            expect_ok(tw_detokenizer_push(&d, ids.data[i], &text, &err), &err);
+        }
+        expect_ok(tw_detokenizer_flush(&d, &text, &err), &err);
+        expect_text(row, "decoded", tw_str_text(&text), text.size);
+    }
+    tw_str_release(&text);
+    tw_ids_release(&ids);
 }
 
 static void test_split(void **state)
@@ -40,6 +70,97 @@ static void test_digits(void **state)
     subject_open(&s, FIXTURES "digits");
     assert_true(each_line(FIXTURES "digits/encode.jsonl", check_all_ways, &s) > 50);
     subject_close(&s);
+}
+
+static void test_marked_spaces(void **state)
+{
+    static const char *const folders[] = {"prepend", "metaspace", "words"};
+    (void)state;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        struct subject s;
+        struct trawl_error err = {0};
+        char path[1024];
+        size_t n = 0;
+        (void)snprintf(path, sizeof path, FIXTURES "%s", folders[i]);
+        subject_open(&s, path);
+        (void)snprintf(path, sizeof path, FIXTURES "%s/encode.jsonl", folders[i]);
+        assert_true(each_line(path, check_marked, &s) > 50);
+        /* Half a character made of byte tokens; a token is what its bytes are, a byte token is found by its id. */
+        int32_t the = tw_tokenizer_find(s.tokenizer, " the", 4), byte = 3 + 0xE2;
+        struct tw_str text;
+        assert_true(the > 0);
+        assert_memory_equal(tw_tokenizer_piece(s.tokenizer, byte, &n), "\xE2", 1);
+        assert_int_equal(n, 1);
+        tw_str_init(&text, 0);
+        expect_ok(tw_decode(s.tokenizer, (int32_t[]){the, byte, byte + 1, the}, 4, false, &text, &err), &err);
+        assert_string_equal(text.data, "the\xEF\xBF\xBD\xEF\xBF\xBD the");
+        tw_str_release(&text);
+        subject_close(&s);
+    }
+}
+
+/* White space that an rstrip took is gone: no token that is made of it is found there. */
+static void test_white_space_is_taken_once(void **state)
+{
+    static const char text[] = "a<pad>\n\nb\n\nc";
+    static const struct {
+        size_t begin, end;
+        int32_t id;
+    } parts[]                 = {{0, 1, -1}, {1, 8, 1}, {8, 9, -1}, {9, 11, 2}, {11, 12, -1}};
+    struct tw_added_set set   = {0};
+    struct trawl_error err    = {0};
+    struct tw_added_scan scan = {.text = text, .n = sizeof text - 1};
+    struct tw_added_part part;
+    char pad[] = "<pad>", gap[] = "\n\n";
+    (void)state;
+    expect_ok(
+        tw_added_add(&set, &(struct tw_added_token){.text = pad, .n = 5, .id = 1, .rstrip = true}, &err),
+        &err);
+    expect_ok(
+        tw_added_add(&set, &(struct tw_added_token){.text = gap, .n = 2, .id = 2, .lstrip = true}, &err),
+        &err);
+    tw_added_build(&set);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        assert_true(tw_added_next(&set, &scan, &part));
+        assert_int_equal(part.begin, parts[i].begin);
+        assert_int_equal(part.end, parts[i].end);
+        assert_int_equal(part.id, parts[i].id);
+    }
+    assert_false(tw_added_next(&set, &scan, &part));
+    tw_added_release(&set);
+}
+
+/* What the tokenizers package (0.23) makes of characters that came after Unicode 9. */
+static void test_normalizing_knows_no_newer_characters(void **state)
+{
+    static const struct {
+        const char *text, *normalized;
+    } cases[] = {
+        {"\u03A9\u0323\u0301", "\u038F\u0323"},         /* the accent is reached past a mark below */
+        {"\u03A9\u089A\u0301", "\u03A9\u089A\u0301"},   /* not past one of Unicode 14 */
+        {"a\u0301\u0323", "\u1EA1\u0301"},              /* marks are put in order */
+        {"a\u1ABF\u0301\u0323", "a\u1ABF\u0323\u0301"}, /* among themselves, not around it */
+        {"a\u0301\u1DF6\u0323e\u0301", "\u00E1\u1DF6\u0323\u00E9"},
+        {"\U00011935\U00011930", "\U00011935\U00011930"}, /* no composition of Unicode 13 */
+        {"e\u0301\u089A", "\u00E9\u089A"},
+    };
+    struct tw_nfc *nfc            = NULL;
+    struct tw_nfc_scratch scratch = {0};
+    struct trawl_error err        = {0};
+    struct tw_str out;
+    (void)state;
+    tw_str_init(&out, 0);
+    expect_ok(tw_nfc_new(&nfc, &err), &err);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tw_str_reset(&out);
+        expect_ok(tw_nfc_append(&scratch, cases[i].text, strlen(cases[i].text), &out, &err), &err);
+        assert_string_equal(out.data, cases[i].normalized);
+        assert_true(strcmp(cases[i].text, out.data) == 0 ||
+                    !tw_nfc_check(nfc, cases[i].text, strlen(cases[i].text)));
+    }
+    tw_str_release(&out);
+    tw_nfc_scratch_release(&scratch);
+    tw_free(nfc);
 }
 
 /* Ids of text[0..n), to compare with. */
@@ -173,6 +294,50 @@ static void test_chat(void **state)
     json_decref(extra);
 }
 
+/* Null members are left out and reasoning has all its names, as transformers 5 does before it renders. */
+static void test_what_a_template_sees_of_messages(void **state)
+{
+    static const char chat[] = "{{ messages }}";
+    static const struct {
+        const char *messages, *rendered;
+    } cases[] = {
+        {"[{\"role\":\"user\",\"content\":null,\"tool_calls\":null}]", "[{'role': 'user'}]"},
+        {"[{\"role\":\"a\",\"reasoning\":\"r\"}]",
+         "[{'thinking': 'r', 'role': 'a', 'reasoning': 'r', 'reasoning_content': 'r'}]"},
+        {"[{\"thinking\":\"t\",\"reasoning_content\":\"c\",\"role\":\"a\"}]",
+         "[{'thinking': 't', 'reasoning_content': 'c', 'role': 'a'}]"},
+        {"[{\"role\":\"a\",\"thinking\":null,\"x\":[null]}]", "[{'role': 'a', 'x': [None]}]"},
+    };
+    struct tw_tokenizer *t = NULL;
+    struct trawl_error err = {0};
+    json_error_t e;
+    json_t *doc = json_load_file(FIXTURES "digits/tokenizer.json", 0, &e);
+    struct tw_str text;
+    (void)state;
+    tw_str_init(&text, 0);
+    expect_ok(tw_alloc(1, sizeof *t, &t, &err), &err);
+    expect_ok(tw_strdup("folder", &t->folder, &err), &err);
+    expect_ok(
+        tw_tokenizer_build(
+            t, &(struct tw_tokenizer_files){.tokenizer = doc, .chat = chat, .n_chat = sizeof chat - 1}, &err),
+        &err);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *messages = json_loads(cases[i].messages, 0, &e);
+        tw_str_reset(&text);
+        expect_ok(tw_chat_render(t, &(struct tw_chat_request){.messages = messages}, &text, &err), &err);
+        assert_string_equal(tw_str_text(&text), cases[i].rendered);
+        json_decref(messages);
+    }
+    json_t *none = json_array();
+    assert_int_equal(tw_chat_render(t, &(struct tw_chat_request){.messages = none}, &text, &err),
+                     TRAWL_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "expected at least one message"));
+    json_decref(none);
+    tw_str_release(&text);
+    tw_tokenizer_close(t);
+    json_decref(doc);
+}
+
 static void test_bad_text(void **state)
 {
     struct subject s;
@@ -220,11 +385,13 @@ static void test_long_word(void **state)
 
 /* ---- what is refused: the fixture with one member changed ---- */
 
-static trawl_status build_changed(const char *change, struct trawl_error *err)
+static trawl_status build_changed(const char *folder, const char *change, struct trawl_error *err)
 {
     struct tw_tokenizer *t = NULL;
     json_error_t e;
-    json_t *doc   = json_load_file(FIXTURES "split/tokenizer.json", 0, &e);
+    char path[1024];
+    (void)snprintf(path, sizeof path, FIXTURES "%s/tokenizer.json", folder);
+    json_t *doc   = json_load_file(path, 0, &e);
     json_t *patch = json_loads(change, 0, &e);
     assert_non_null(doc);
     assert_non_null(patch);
@@ -283,7 +450,7 @@ static void test_refusals(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct trawl_error err = {0};
-        trawl_status status    = build_changed(cases[i].change, &err);
+        trawl_status status    = build_changed("split", cases[i].change, &err);
         if (status != cases[i].status || strstr(err.message, cases[i].says) == NULL) {
             fail_msg("%s: %s \"%s\"", cases[i].change, trawl_status_name(status), err.message);
         }
@@ -297,12 +464,54 @@ static void test_refusals(void **state)
     assert_null(t);
 }
 
+static void test_refusals_where_spaces_are_marked(void **state)
+{
+    static const struct {
+        const char *folder, *change, *says;
+    } cases[] = {
+        {"prepend", "{\"model\":{\"byte_fallback\":false}}", "byte_fallback is false"},
+        {"prepend", "{\"model\":{\"vocab\":{\"<0x42>\":68}}}", "two tokens"},
+        {"prepend",
+         "{\"normalizer\":{\"normalizers\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},"
+         "\"content\":\"\xE2\x96\x81\"},{\"type\":\"NFC\"}]}}",
+         "normalizer \"NFC\""},
+        {"prepend", "{\"decoder\":{\"type\":\"ByteLevel\"}}", "decoder \"ByteLevel\""},
+        {"prepend", "{\"decoder\":{\"decoders\":[]}}", "decoder \"Sequence\""},
+        {"prepend",
+         "{\"added_tokens\":[{\"id\":900,\"content\":\"zz\",\"normalized\":true,\"lstrip\":true}]}",
+         "\"zz\" is normalized and has lstrip"},
+        {"metaspace", "{\"pre_tokenizer\":{\"prepend_scheme\":\"last\"}}", "prepend_scheme \"last\""},
+        {"metaspace", "{\"pre_tokenizer\":{\"replacement\":\"_\"}}", "replacement \"_\""},
+        {"metaspace", "{\"normalizer\":{\"type\":\"Prepend\",\"prepend\":\"\xE2\x96\x81\"}}",
+         "Metaspace after a normalizer"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct trawl_error err = {0};
+        trawl_status status    = build_changed(cases[i].folder, cases[i].change, &err);
+        if (status == TRAWL_OK || strstr(err.message, cases[i].says) == NULL) {
+            fail_msg("%s: %s \"%s\"", cases[i].change, trawl_status_name(status), err.message);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split),    cmocka_unit_test(test_digits),    cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_lookups),  cmocka_unit_test(test_bos),       cmocka_unit_test(test_chat),
-        cmocka_unit_test(test_bad_text), cmocka_unit_test(test_long_word), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_digits),
+        cmocka_unit_test(test_marked_spaces),
+        cmocka_unit_test(test_what_a_template_sees_of_messages),
+        cmocka_unit_test(test_white_space_is_taken_once),
+        cmocka_unit_test(test_normalizing_knows_no_newer_characters),
+        cmocka_unit_test(test_refusals_where_spaces_are_marked),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_lookups),
+        cmocka_unit_test(test_bos),
+        cmocka_unit_test(test_chat),
+        cmocka_unit_test(test_bad_text),
+        cmocka_unit_test(test_long_word),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("text.tokenizer", tests, NULL, NULL);
 }
