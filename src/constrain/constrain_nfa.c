@@ -21,6 +21,7 @@ enum {
     NODE_ACCEPT = 0,
     NODE_NEVER  = 1, /* the first two nodes */
     VISITS_MAX  = 16 * TW_CONSTRAIN_NODES_MAX,
+    SETS_MAX    = 16384, /* they are looked for one by one */
 };
 
 static trawl_status add(struct builder *b, struct tw_nfa_node node, uint32_t *out)
@@ -83,6 +84,10 @@ static trawl_status find_set(struct builder *b, const struct tw_byte_set *set, u
             return TRAWL_OK;
         }
     }
+    if (nfa->n_sets == SETS_MAX) {
+        return tw_fail(b->err, TRAWL_ERR_LIMIT, "the constraint has more than %d different sets of bytes",
+                       SETS_MAX - 1);
+    }
     TW_TRY(tw_grow(&nfa->sets, &nfa->sets_capacity, nfa->n_sets + 1, sizeof *nfa->sets, b->err));
     nfa->sets[nfa->n_sets++] = *set;
     return TRAWL_OK;
@@ -131,9 +136,14 @@ enum cover { COVERS_NONE, COVERS_PART, COVERS_ALL };
 /* How much of lo .. hi is in the set. */
 static enum cover covers(const struct characters *c, uint32_t lo, uint32_t hi)
 {
-    uint32_t i = 0;
-    while (i < c->n && c->ranges[i].hi < lo) {
-        i++;
+    uint32_t i = 0, end = c->n; /* the first range that ends at lo or behind it is in i .. end */
+    while (i < end) {
+        uint32_t middle = i + (end - i) / 2;
+        if (c->ranges[middle].hi < lo) {
+            i = middle + 1;
+        } else {
+            end = middle;
+        }
     }
     if (i == c->n || c->ranges[i].lo > hi) {
         return COVERS_NONE;

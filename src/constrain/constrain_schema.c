@@ -206,14 +206,22 @@ static trawl_status read_property(struct tw_schema *s, const char *name, const j
     return tw_schema_member(s, text, value, out);
 }
 
-static bool is_required(const json_t *required, const char *name)
+static trawl_status fail_too_many(const struct tw_schema *s)
 {
-    for (size_t i = 0; i < json_array_size(required); i++) {
-        if (strcmp(json_string_value(json_array_get(required, i)), name) == 0) {
-            return true;
+    return tw_schema_fail(s, TRAWL_ERR_LIMIT, "\"required\" and \"oneOf\" ask for more than %d comparisons",
+                          TW_SCHEMA_COMPARISONS_MAX);
+}
+
+static trawl_status find_required(struct tw_schema *s, const json_t *required, const char *name, bool *found)
+{
+    *found = false;
+    for (size_t i = 0; i < json_array_size(required) && !*found; i++) {
+        *found = strcmp(json_string_value(json_array_get(required, i)), name) == 0;
+        if (++s->n_compared > TW_SCHEMA_COMPARISONS_MAX) {
+            return fail_too_many(s);
         }
     }
-    return false;
+    return TRAWL_OK;
 }
 
 static trawl_status check_required(const struct tw_schema *s, const json_t *required,
@@ -242,6 +250,7 @@ static trawl_status read_object(struct tw_schema *s, const json_t *schema, uint3
     const json_t *more     = json_object_get(schema, "additionalProperties");
     json_t *properties     = json_object_get(schema, "properties");
     size_t before          = 0;
+    bool is_required       = false;
     uint32_t members = 0, comma = 0, member = 0;
     if (properties != NULL && !json_is_object(properties)) {
         return tw_schema_fail(s, TRAWL_ERR_FORMAT, "\"properties\" is %s, expected an object",
@@ -264,7 +273,8 @@ static trawl_status read_object(struct tw_schema *s, const json_t *schema, uint3
     json_object_foreach(properties, name, value)
     {
         TW_TRY(read_property(s, name, value, &member));
-        s->tree->nodes[member].required = is_required(required, name);
+        TW_TRY(find_required(s, required, name, &is_required));
+        s->tree->nodes[member].required = is_required;
         tw_tree_append(s->tree, members, member);
     }
     leave(s, before);
@@ -279,9 +289,6 @@ static trawl_status read_types(struct tw_schema *s, const json_t *schema, uint32
                  ((types & TW_TYPE_ARRAY) != 0 ? WITH_ARRAY : 0) |
                  ((types & TW_TYPE_STRING) != 0 ? WITH_STRING : 0);
     TW_TRY(check_keywords(s, schema, places, NULL));
-    if (types == TW_TYPE_ANY) {
-        return tw_schema_free(s, types, TW_SCHEMA_FREE_DEPTH, out);
-    }
     static const struct {
         unsigned type;
         trawl_status (*read)(struct tw_schema *s, const json_t *schema, uint32_t *out);
@@ -348,11 +355,15 @@ static trawl_status read_values(struct tw_schema *s, const json_t *schema, uint3
     return TRAWL_OK;
 }
 
-static trawl_status check_one_of(const struct tw_schema *s, const json_t *list)
+static trawl_status check_one_of(struct tw_schema *s, const json_t *list)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
         for (size_t k = 0; k < i; k++) {
-            if (tw_schema_may_overlap(s, json_array_get(list, k), json_array_get(list, i))) {
+            bool may = tw_schema_may_overlap(s, json_array_get(list, k), json_array_get(list, i));
+            if (s->n_compared > TW_SCHEMA_COMPARISONS_MAX) {
+                return fail_too_many(s);
+            }
+            if (may) {
                 return tw_schema_fail(
                     s, TRAWL_ERR_UNSUPPORTED,
                     "\"oneOf\": schemas %zu and %zu could hold at once; give them different "

@@ -19,12 +19,16 @@ enum {
     TW_TYPE_ANY     = 127,
 };
 
+/* Most comparisons of names and values that a schema may ask for: they grow with the square of its lists. */
+enum { TW_SCHEMA_COMPARISONS_MAX = 1 << 21 };
+
 struct tw_schema {
     struct tw_tree *tree;
     const json_t *root;
     struct tw_str path;                      /* where in the schema, for messages */
     const json_t *open[TW_SCHEMA_DEPTH_MAX]; /* schemas that the current one is within */
     int depth;
+    size_t n_compared; /* names and values so far */
     struct trawl_error *err;
 };
 
@@ -59,7 +63,7 @@ unsigned tw_schema_type_named(const char *name);
 unsigned tw_schema_types(const struct tw_schema *s, const json_t *schema);
 /* Follow "$ref" once; NULL when it leads nowhere. */
 const json_t *tw_schema_resolve(const struct tw_schema *s, const char *ref);
-/* Can a value satisfy both? True where that is not certain. */
-bool tw_schema_may_overlap(const struct tw_schema *s, const json_t *a, const json_t *b);
+/* Can a value satisfy both? True where that is not certain, or would take too many comparisons. */
+bool tw_schema_may_overlap(struct tw_schema *s, const json_t *a, const json_t *b);
 
 #endif /* TW_CONSTRAIN_SCHEMA_INT_H */

@@ -125,8 +125,47 @@ static const json_t *values_of(const json_t *schema, const json_t **single)
     return *single != NULL ? NULL : json_object_get(schema, "enum");
 }
 
-/* Both allow certain values only, and none is the same. Numbers count as the same: 1 and 1.0 are. */
-static bool values_differ(const json_t *a, const json_t *b)
+static bool too_many(const struct tw_schema *s)
+{
+    return s->n_compared > TW_SCHEMA_COMPARISONS_MAX;
+}
+
+/* Equal to a validator, for which 1 and 1.0 are the same number wherever they stand; or too many to tell. */
+static bool may_be_same(struct tw_schema *s, const json_t *a, const json_t *b)
+{
+    const char *key;
+    json_t *member;
+    s->n_compared++;
+    if (too_many(s)) {
+        return true;
+    }
+    if (json_is_number(a) && json_is_number(b)) {
+        double x = json_number_value(a), y = json_number_value(b);
+        return !(x < y) && !(x > y);
+    }
+    if (json_is_array(a) && json_is_array(b)) {
+        size_t n = json_array_size(a), i = 0;
+        while (i < n && n == json_array_size(b) &&
+               may_be_same(s, json_array_get(a, i), json_array_get(b, i))) {
+            i++;
+        }
+        return i == n && n == json_array_size(b);
+    }
+    if (!json_is_object(a) || !json_is_object(b)) {
+        return json_equal(a, b) != 0;
+    }
+    json_object_foreach((json_t *)a, key, member)
+    {
+        const json_t *other = json_object_get(b, key);
+        if (other == NULL || !may_be_same(s, member, other)) {
+            return false;
+        }
+    }
+    return json_object_size(a) == json_object_size(b);
+}
+
+/* Both allow certain values only, and none is the same. */
+static bool values_differ(struct tw_schema *s, const json_t *a, const json_t *b)
 {
     const json_t *one, *other;
     const json_t *many_a = values_of(a, &one), *many_b = values_of(b, &other);
@@ -134,9 +173,7 @@ static bool values_differ(const json_t *a, const json_t *b)
     for (size_t i = 0; i < n_a; i++) {
         const json_t *x = one != NULL ? one : json_array_get(many_a, i);
         for (size_t k = 0; k < n_b; k++) {
-            const json_t *y = other != NULL ? other : json_array_get(many_b, k);
-            bool numbers    = json_is_number(x) && json_is_number(y);
-            if (numbers ? json_number_value(x) == json_number_value(y) : json_equal(x, y)) {
+            if (may_be_same(s, x, other != NULL ? other : json_array_get(many_b, k))) {
                 return false;
             }
         }
@@ -144,10 +181,10 @@ static bool values_differ(const json_t *a, const json_t *b)
     return n_a > 0 && n_b > 0;
 }
 
-static bool requires(const json_t *schema, const char *name)
+static bool requires(struct tw_schema *s, const json_t *schema, const char *name)
 {
     const json_t *required = json_object_get(schema, "required");
-    for (size_t i = 0; i < json_array_size(required); i++) {
+    for (size_t i = 0; i < json_array_size(required) && !too_many(s); i++, s->n_compared++) {
         const char *entry = json_string_value(json_array_get(required, i));
         if (entry != NULL && strcmp(entry, name) == 0) {
             return true;
@@ -157,7 +194,7 @@ static bool requires(const json_t *schema, const char *name)
 }
 
 /* A property that both objects must have, with other values in one than in the other. */
-static bool told_apart(const struct tw_schema *s, const json_t *a, const json_t *b)
+static bool told_apart(struct tw_schema *s, const json_t *a, const json_t *b)
 {
     const char *name;
     json_t *in_a;
@@ -165,20 +202,34 @@ static bool told_apart(const struct tw_schema *s, const json_t *a, const json_t 
     json_object_foreach(json_object_get(a, "properties"), name, in_a)
     {
         const json_t *in_b = json_object_get(of_b, name);
-        if (in_b != NULL && requires(a, name) && requires(b, name) &&
-            values_differ(behind(s, in_a), behind(s, in_b))) {
+        if (in_b != NULL && requires(s, a, name) && requires(s, b, name) &&
+            values_differ(s, behind(s, in_a), behind(s, in_b))) {
             return true;
         }
     }
     return false;
 }
 
-bool tw_schema_may_overlap(const struct tw_schema *s, const json_t *a, const json_t *b)
+/* Of a value that satisfies the schema for a validator, to which "minLength" alone says nothing about values
+ * that are no strings; only strings are written for it. */
+static unsigned types_that_satisfy(const struct tw_schema *s, const json_t *schema)
+{
+    bool told = json_object_get(schema, "const") != NULL || json_object_get(schema, "enum") != NULL ||
+                json_object_get(schema, "type") != NULL;
+    return told ? tw_schema_types(s, schema) : TW_TYPE_ANY;
+}
+
+bool tw_schema_may_overlap(struct tw_schema *s, const json_t *a, const json_t *b)
 {
     a              = behind(s, a);
     b              = behind(s, b);
-    unsigned types = tw_schema_types(s, a) & tw_schema_types(s, b);
-    if (types == 0 || values_differ(a, b)) {
+    unsigned types = (tw_schema_types(s, a) & types_that_satisfy(s, b)) |
+                     (tw_schema_types(s, b) & types_that_satisfy(s, a));
+    s->n_compared++;
+    if (too_many(s)) {
+        return true;
+    }
+    if (types == 0 || values_differ(s, a, b)) {
         return false;
     }
     return !(types == TW_TYPE_OBJECT && told_apart(s, a, b));

@@ -88,6 +88,12 @@ def check_options(folder):
     check(answers[1] == "7", answers[1])
     out, _ = generate(folder, "choice", [{"prompt": "x"}], "--guided_choice", "one", "other")
     check(json.loads(out)["text"] in ("one", "other"), "--guided_choice")
+    rows = [{"prompt": "x", "guided_json": None, "guided_choice": None}, {"prompt": "x", "guided_regex": "a{3}", "guided_json": None},
+            {"prompt": "x", "guided_regex": None, "guided_choice": ["7"]}, {"prompt": "x", "max_tokens": 3, "guided_regex": None}]
+    out, _ = generate(folder, "nulls", rows, "--guided_regex", "ab?c", "--max_tokens", "8")
+    answers = [json.loads(line)["text"] for line in out.decode().splitlines()]
+    check(answers[0] in ("ac", "abc") and answers[1:3] == ["aaa", "7"] and answers[3] not in ("ac", "abc"),
+          f"null turns off the option of its name, no other: {answers}")
     p = subprocess.run([TRAWL, "generate", "--model_path", folder / "model", "--prompt", "x", "--guided_regex", "a", "--guided_json",
                         "{}"], capture_output=True, text=True, timeout=100)
     check(p.returncode != 0 and "only one can be given" in p.stderr, f"two constraints: {p.stderr}")

@@ -148,12 +148,44 @@ static void refuses_by_offset(void **state)
     reference_release(&r);
 }
 
+/* Sets of bytes are looked for one by one, so there is an end to them; ranges of a set are not. */
+static void many_sets(void **state)
+{
+    (void)state;
+    struct tw_str s;
+    struct reference r;
+    struct trawl_error err;
+    tw_str_init(&s, 0);
+    for (unsigned i = 1; i <= 0x4001; i++) { /* every other letter of @ to _ by the bits of i */
+        assert_ok(tw_str_puts(&s, "[!", NULL));
+        for (unsigned bit = 0; bit < 16; bit++) {
+            if ((i >> bit & 1) != 0) {
+                assert_ok(tw_str_printf(&s, NULL, "\\x%02x", 0x40 + 2 * bit));
+            }
+        }
+        assert_ok(tw_str_puts(&s, "]", NULL));
+    }
+    assert_refused(reference_init(&r, TW_CONSTRAINT_REGEX, s.data, s.size, false, &err), TRAWL_ERR_LIMIT,
+                   "more than 16383 different sets");
+    reference_release(&r);
+    tw_str_reset(&s);
+    assert_ok(tw_str_puts(&s, "[", NULL));
+    for (unsigned code = 0x10000; code < 0x30000; code += 2) {
+        assert_ok(tw_str_printf(&s, NULL, "\\x{%x}", code));
+    }
+    assert_ok(tw_str_puts(&s, "]", NULL));
+    assert_true(matches(s.data, "\xF0\x9F\x98\x80", false));
+    assert_false(matches(s.data, "\xF0\x9F\x98\x81", false));
+    tw_str_release(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_python),
         cmocka_unit_test(anchors_and_escapes),
         cmocka_unit_test(refuses_by_offset),
+        cmocka_unit_test(many_sets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,6 +77,18 @@ static void one_way_to_write_a_value(void **state)
                        "{\"properties\": {\"t\": {\"const\": \"a\"}}, \"required\": [\"t\"]},"
                        "{\"properties\": {\"t\": {\"enum\": [\"b\", \"c\"]}}, \"required\": [\"t\"]}]}",
                        "{\"t\": \"c\"}"));
+    /* conditions hold where every type is listed, too */
+    static const char all[] =
+        "{\"type\": [\"string\", \"number\", \"boolean\", \"null\", \"object\", "
+        "\"array\"], \"maxLength\": 1, \"maxItems\": 1, \"items\": {\"type\": \"null\"}, "
+        "\"properties\": {\"a\": true}, \"required\": [\"a\"]}";
+    assert_true(allows(all, "\"x\""));
+    assert_false(allows(all, "\"xy\""));
+    assert_true(allows(all, "[null]"));
+    assert_false(allows(all, "[1]"));
+    assert_true(allows(all, "{\"a\": 1.5}"));
+    assert_false(allows(all, "{}"));
+    assert_true(allows(all, "-2.5"));
 }
 
 static void choices(void **state)
@@ -131,6 +143,10 @@ static void refuses_by_name(void **state)
         {"{\"oneOf\": [{\"properties\": {\"t\": {\"const\": 1}}}, {\"properties\": {\"t\": {\"const\": "
          "2}}}]}",
          "could hold at once", TRAWL_ERR_UNSUPPORTED},
+        {"{\"oneOf\": [{\"minLength\": 1}, {\"type\": \"array\"}]}", "could hold at once",
+         TRAWL_ERR_UNSUPPORTED}, /* no array has a length that is too small */
+        {"{\"oneOf\": [{\"const\": {\"a\": [1]}}, {\"enum\": [{\"a\": [1.0]}]}]}", "could hold at once",
+         TRAWL_ERR_UNSUPPORTED},
         {"{\"allOf\": [true, true]}", "\"allOf\" of more than one", TRAWL_ERR_UNSUPPORTED},
         {"{\"type\": \"text\"}", "\"type\" is text", TRAWL_ERR_FORMAT},
         {"{\"type\": []}", "\"type\" is an empty list", TRAWL_ERR_FORMAT},
@@ -163,6 +179,48 @@ static void refuses_by_name(void **state)
     }
 }
 
+/* `begin`, then before, number, after for each from n - 1 to 0, commas between, and `end`. */
+static void list(struct tw_str *s, const char *begin, const char *before, int n, const char *after,
+                 const char *end)
+{
+    struct trawl_error err;
+    assert_ok(tw_str_puts(s, begin, &err));
+    for (int i = n; i-- > 0;) {
+        assert_ok(tw_str_printf(s, &err, "%s%d%s%s", before, i, after, i > 0 ? "," : end));
+    }
+}
+
+/* What grows with the square of a list has an end. */
+static void long_lists(void **state)
+{
+    (void)state;
+    struct tw_str s;
+    struct reference r;
+    struct trawl_error err;
+    for (int n = 1000; n <= 5000; n += 4000) {
+        for (int kind = 0; kind < 3; kind++) {
+            tw_str_init(&s, 0);
+            if (kind == 0) {
+                list(&s, "{\"oneOf\": [", "{\"const\": ", n, "}", "]}");
+            } else if (kind == 1) {
+                list(&s, "{\"oneOf\": [{\"enum\": [", "", n, "", "]}, ");
+                list(&s, "{\"enum\": [", "-1", n, "", "]}]}");
+            } else {
+                list(&s, "{\"properties\": {", "\"k", n, "\": {\"const\": 1}", "}, ");
+                list(&s, "\"required\": [", "\"k", n, "\"", "]}");
+            }
+            if (n == 1000) {
+                assert_ok(reference_init(&r, TW_CONSTRAINT_JSON_SCHEMA, s.data, s.size, false, &err));
+            } else {
+                assert_refused(reference_init(&r, TW_CONSTRAINT_JSON_SCHEMA, s.data, s.size, false, &err),
+                               TRAWL_ERR_LIMIT, "comparisons");
+            }
+            reference_release(&r);
+            tw_str_release(&s);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +228,7 @@ int main(void)
         cmocka_unit_test(one_way_to_write_a_value),
         cmocka_unit_test(choices),
         cmocka_unit_test(refuses_by_name),
+        cmocka_unit_test(long_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
