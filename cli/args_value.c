@@ -81,10 +81,10 @@ static trawl_status check_range(const struct cli_option *option, double v, const
         return TRAWL_OK;
     }
     if (isinf(option->max)) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "--%s is %.*s, expected at least %.15g", option->name, (int)n,
+        return tw_fail(err, TRAWL_ERR_INVALID, "--%s is %.*s, expected at least %.16g", option->name, (int)n,
                        word, option->min);
     }
-    return tw_fail(err, TRAWL_ERR_INVALID, "--%s is %.*s, expected %.15g to %.15g", option->name, (int)n,
+    return tw_fail(err, TRAWL_ERR_INVALID, "--%s is %.*s, expected %.16g to %.16g", option->name, (int)n,
                    word, option->min, option->max);
 }
 

@@ -2,16 +2,18 @@
 /* Predict the test grids of ARC tasks. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "apps/arc/arc_run.h"
 #include "base/alloc.h"
 #include "cli/cmd.h"
+#include "cli/generate_rows.h"
 #include "cli/model_engine.h"
 #include "cli/model_folder.h"
 #include "cli/terminal.h"
 
-enum { LAYERS_MAX = 4096, LAYER_NAME = 32 };
+enum { LAYER_NAME = 32, SETTINGS_MAX = 32, NUMBER_BYTES = 32 };
 
 struct arc_run {
     struct cli_job_ui ui; /* first: the job's user pointer serves on_tick too */
@@ -50,13 +52,34 @@ static void on_start(void *user, size_t n_prompts, size_t n_done)
     }
 }
 
+/* What would be refused of every prompt is refused at once. */
+static trawl_status check_answers(const struct cli_args *args, struct trawl_error *err)
+{
+    int64_t best_of = cli_get_int(args, "best_of"), num_beams = cli_get_int(args, "num_beams");
+    double temperature = cli_get_float(args, "temperature");
+    if (best_of > 1 && num_beams > 1) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "--best_of and --num_beams exclude each other");
+    }
+    if (best_of > 1 && !(temperature > 0)) {
+        return tw_fail(err, TRAWL_ERR_INVALID,
+                       "--best_of %" PRId64 " with temperature 0: all answers would be the same; add a "
+                       "--temperature, or ask for a beam search with --num_beams %" PRId64,
+                       best_of, best_of);
+    }
+    if (num_beams > 1 && (temperature > 0 || cli_get_flag(args, "constrain_grids") ||
+                          cli_get_flag(args, "extract_activations"))) {
+        return tw_fail(err, TRAWL_ERR_INVALID,
+                       "--num_beams %" PRId64 " goes with temperature 0 and without --constrain_grids, and "
+                       "activations of beams are not stored: add --no_extract_activations",
+                       num_beams);
+    }
+    return TRAWL_OK;
+}
+
 /* What the options ask for and this program cannot do (yet): better refused than ignored. */
 static trawl_status check_options(const struct cli_args *args, struct trawl_error *err)
 {
-    if (cli_get_int(args, "best_of") > 1) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "--best_of %" PRId64 ": beam search is not implemented",
-                       cli_get_int(args, "best_of"));
-    }
+    TW_TRY(check_answers(args, err));
     if (cli_get_flag(args, "upload_to_cloud")) {
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
                        "--upload_to_cloud: uploading is not implemented; copy %s when the run has ended",
@@ -98,6 +121,13 @@ static trawl_status choose_layers(struct arc_run *a, const struct cli_args *args
     return TRAWL_OK;
 }
 
+static enum tw_arc_positions positions_of(const char *name)
+{
+    return strcmp(name, "last") == 0     ? TW_ARC_POSITIONS_LAST
+           : strcmp(name, "answer") == 0 ? TW_ARC_POSITIONS_ANSWER
+                                         : TW_ARC_POSITIONS_ALL;
+}
+
 /* Everything that can be wrong with the input is looked at before the weights are read. */
 static trawl_status load_input(struct arc_run *a, const struct cli_args *args, struct trawl_error *err)
 {
@@ -123,6 +153,50 @@ static trawl_status load_input(struct arc_run *a, const struct cli_args *args, s
     return status;
 }
 
+/* ---- settings ---- */
+
+struct settings {
+    const char *names[SETTINGS_MAX], *values[SETTINGS_MAX];
+    char texts[SETTINGS_MAX][NUMBER_BYTES];
+    size_t n;
+};
+
+static void add_setting(struct settings *s, const char *name, const char *value)
+{
+    TW_BUG_ON(s->n == SETTINGS_MAX);
+    s->names[s->n]    = name;
+    s->values[s->n++] = value;
+}
+
+/* The value of an option as a setting, in `text` where it is a number; NULL: it is what it is without being given. */
+static const char *changed(const struct cli_args *args, const struct cli_option *o, char text[NUMBER_BYTES])
+{
+    if (o->type == CLI_FLOAT) {
+        double x = cli_get_float(args, o->name), usual = strtod(o->fallback, NULL);
+        (void)snprintf(text, NUMBER_BYTES, "%.17g", x);
+        return x < usual || x > usual ? text : NULL;
+    }
+    if (o->type == CLI_INT) {
+        int64_t n = cli_get_int(args, o->name);
+        (void)snprintf(text, NUMBER_BYTES, "%" PRId64, n);
+        return n != strtoll(o->fallback, NULL, 10) ? text : NULL;
+    }
+    const char *word = cli_get_string(args, o->name);
+    return strcmp(word, o->fallback) != 0 ? word : NULL;
+}
+
+/* The options of a group that are not what they are without being given. The temperature is a setting of every run. */
+static void add_changed(struct settings *s, const struct cli_args *args, const struct cli_group *group)
+{
+    for (const struct cli_option *o = group->options; o < group->options + group->n_options; o++) {
+        TW_BUG_ON(s->n == SETTINGS_MAX);
+        const char *value = changed(args, o, s->texts[s->n]);
+        if (value != NULL && strcmp(o->name, "temperature") != 0) {
+            add_setting(s, o->name, value);
+        }
+    }
+}
+
 static trawl_status run(struct arc_run *a, const struct cli_args *args, struct tw_arc_run_summary *summary,
                         struct trawl_error *err)
 {
@@ -132,25 +206,34 @@ static trawl_status run(struct arc_run *a, const struct cli_args *args, struct t
     trawl_engine_info(a->engine, &info);
     TW_TRY(choose_layers(a, args, info.n_layers, err));
 
-    bool pkl             = strcmp(cli_get_string(args, "activations_format"), "pkl") == 0;
-    const char *names[]  = {"grid_encoder", "prompt_version", "prompt_wording"};
-    const char *values[] = {cli_get_string(args, "grid_encoder"), cli_get_string(args, "prompt_version"),
-                            cli_get_string(args, "prompt_dir") == NULL ? "built-in" : "prompt_dir"};
-    size_t batch         = (size_t)cli_get_int(args, "batch_size");
+    bool pkl          = strcmp(cli_get_string(args, "activations_format"), "pkl") == 0;
+    size_t batch      = (size_t)cli_get_int(args, "batch_size");
+    struct settings s = {.n = 0};
+    struct trawl_request request;
+    add_setting(&s, "grid_encoder", cli_get_string(args, "grid_encoder"));
+    add_setting(&s, "prompt_version", cli_get_string(args, "prompt_version"));
+    add_setting(&s, "prompt_wording", cli_get_string(args, "prompt_dir") == NULL ? "built-in" : "prompt_dir");
+    add_changed(&s, args, &cli_sampling_group);
+    add_changed(&s, args, &cli_search_group);
+    trawl_request_init(&request);
+    cli_sampling_numbers(&request, args);
+    cli_row_search_defaults(&request, args);
+    request.num_beams = request.num_beams > 1 ? request.num_beams : 0;
 
     struct tw_arc_run_config c = {
         .dataset           = &a->dataset,
         .prompt            = a->prompt,
         .tokenizer         = a->tokenizer,
         .output_path       = cli_get_string(args, "output_filepath"),
-        .names             = names,
-        .values            = values,
-        .n_settings        = sizeof names / sizeof names[0],
+        .names             = s.names,
+        .values            = s.values,
+        .n_settings        = s.n,
         .seed              = (uint64_t)cli_get_int(args, "random_seed"),
         .predictions       = cli_get_int(args, "predictions_per_task"),
         .max_output_tokens = (size_t)cli_get_int(args, "max_output_tokens"),
-        .temperature       = cli_get_float(args, "temperature"),
+        .request           = &request,
         .constrain_grids   = cli_get_flag(args, "constrain_grids"),
+        .timeout           = cli_given(args, "timeout") ? cli_get_float(args, "timeout") : 0,
         .resume            = cli_get_flag(args, "resume"),
         .shard_id          = (int)cli_get_int(args, "shard_id"),
         .num_shards        = (int)cli_get_int(args, "num_shards"),
@@ -160,6 +243,7 @@ static trawl_status run(struct arc_run *a, const struct cli_args *args, struct t
                               .dir     = a->n_sites > 0 ? cli_get_string(args, "activations_dir") : NULL,
                               .format  = pkl ? TRAWL_FORMAT_PKL : TRAWL_FORMAT_SAFETENSORS,
                               .dtype   = TRAWL_DTYPE_BFLOAT16},
+        .positions         = positions_of(cli_get_string(args, "positions_to_extract")),
         .batch             = batch * (size_t)info.mesh_data,
         .log               = {print_warning, a, TW_LOG_WARNING},
         .report            = print_report,
@@ -182,6 +266,7 @@ static void print_summary(const struct cli_args *args, const struct tw_arc_run_s
     (void)fprintf(stderr, "\ntrawl arc run: predictions are in %s\n",
                   cli_get_string(args, "output_filepath"));
     cli_print_kv_cache(&s->job);
+    cli_print_timed_out(&s->job);
 }
 
 int cmd_arc_run(const struct cli_args *args, struct trawl_error *err)

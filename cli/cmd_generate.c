@@ -29,8 +29,9 @@ struct generate {
     struct cli_row *rows;
     size_t n_rows, rows_capacity;
     struct sample *samples;
-    size_t n_samples, n_failed;
-    bool stream; /* print tokens of the only sample as they come */
+    size_t n_samples, n_unread, n_failed; /* requests made of the rows; rows that make none; of both */
+    const char *source;                   /* of the rows, for messages */
+    bool stream;                          /* print tokens of the only sample as they come */
     uint64_t first_token_ns, last_token_ns;
     struct tw_atomic_file file;
     bool to_file;
@@ -44,6 +45,7 @@ static trawl_status add_line(struct generate *g, const struct cli_lines *lines, 
     TW_TRY(tw_grow(&g->rows, &g->rows_capacity, g->n_rows + 1, sizeof *g->rows, err));
     struct cli_row *row = &g->rows[g->n_rows++];
     TW_TRY(cli_row_parse(row, line, n, &g->defaults, &g->text, err));
+    row->line = lines->number;
     if (row->error.status != TRAWL_OK) {
         (void)fprintf(stderr, "trawl generate: %s line %" PRIu64 ": %s\n", lines->name, lines->number,
                       row->error.message);
@@ -66,6 +68,7 @@ static trawl_status read_rows(struct generate *g, const char *path, struct trawl
             status = tw_fail(err, TRAWL_ERR_CANCELLED, "interrupted while reading %s", lines.name);
         }
     }
+    g->source = lines.name;
     cli_lines_close(&lines);
     return status;
 }
@@ -94,7 +97,9 @@ static trawl_status make_row(struct generate *g, const char *prompt, bool raw, s
 static trawl_status make_samples(struct generate *g, struct trawl_error *err)
 {
     for (size_t i = 0; i < g->n_rows; i++) {
-        g->n_samples += g->rows[i].error.status == TRAWL_OK ? g->rows[i].n_samples : 0;
+        bool read = g->rows[i].error.status == TRAWL_OK;
+        g->n_samples += read ? g->rows[i].n_samples : 0;
+        g->n_unread += !read;
     }
     TW_TRY(tw_alloc(g->n_samples, sizeof *g->samples, &g->samples, err));
     struct sample *s = g->samples;
@@ -181,6 +186,7 @@ static trawl_status open_job(struct generate *g, const struct cli_args *args, tr
     c.user        = g;
     c.on_tick     = cli_job_tick;
     c.on_token    = on_token;
+    c.timeout     = cli_given(args, "timeout") ? cli_get_float(args, "timeout") : 0;
     return trawl_job_open(engine, &c, job, err);
 }
 
@@ -192,15 +198,21 @@ static trawl_status write_out(struct generate *g, const struct tw_str *line, str
                       : cli_write(line->data, line->size, err);
 }
 
-static trawl_status next_answer(struct generate *g, trawl_job *job, struct trawl_result *r,
-                                struct trawl_error *err)
+static trawl_status next_answer(struct generate *g, trawl_job *job, const struct cli_row *row,
+                                struct trawl_result *r, struct trawl_error *err)
 {
     bool more = false;
     TW_TRY(trawl_job_next(job, r, &more, err));
     TW_BUG_ON(!more);
-    if (r->finish_reason == TRAWL_FINISH_ERROR) {
-        g->n_failed++;
-        cli_progress_say(&g->ui.progress, "trawl generate: request %" PRIu64 ": %s", r->request, r->error);
+    if (r->finish_reason != TRAWL_FINISH_ERROR) {
+        return TRAWL_OK;
+    }
+    g->n_failed++;
+    if (row->line == 0) {
+        cli_progress_say(&g->ui.progress, "trawl generate: %s", r->error);
+    } else {
+        cli_progress_say(&g->ui.progress, "trawl generate: %s line %" PRIu64 ": %s", g->source, row->line,
+                         r->error);
     }
     return TRAWL_OK;
 }
@@ -210,7 +222,7 @@ static trawl_status put_answers(struct generate *g, trawl_job *job, const struct
 {
     struct trawl_result r;
     if (cli_row_searches(row)) {
-        TW_TRY(next_answer(g, job, &r, err));
+        TW_TRY(next_answer(g, job, row, &r, err));
         return cli_row_write_search(w, row, &r, &g->text, err);
     }
     if (row->n_samples > 1) {
@@ -218,7 +230,7 @@ static trawl_status put_answers(struct generate *g, trawl_job *job, const struct
         tw_json_begin_array(w);
     }
     for (size_t j = 0; j < row->n_samples; j++) {
-        TW_TRY(next_answer(g, job, &r, err));
+        TW_TRY(next_answer(g, job, row, &r, err));
         if (row->n_samples > 1) {
             tw_json_begin_object(w);
         }
@@ -245,7 +257,10 @@ static trawl_status write_row(struct generate *g, trawl_job *job, const struct c
         tw_json_value(&w, row->id);
     }
     if (row->error.status == TRAWL_OK) {
-        TW_TRY(put_answers(g, job, row, &w, err));
+        trawl_status status = put_answers(g, job, row, &w, err);
+        if (status != TRAWL_OK) {
+            return w.status != TRAWL_OK ? tw_json_writer_finish(&w, err) : status;
+        }
     } else {
         g->n_failed++;
         tw_json_key(&w, "finish_reason");
@@ -334,6 +349,17 @@ static trawl_status print_outputs(struct generate *g, const struct trawl_result 
     return TRAWL_OK;
 }
 
+/* What was held back while it could have become a stop text, or a character. */
+static trawl_status print_rest(struct sample *s, struct trawl_error *err)
+{
+    bool stopped;
+    size_t shown =
+        s->text.size == 0 ? 0 : shown_length(s->row, tw_str_text(&s->text), s->text.size, &stopped);
+    TW_TRY(tw_detokenizer_flush(&s->detokenizer, &s->text, err));
+    size_t end = cli_row_find_stop(s->row, tw_str_text(&s->text), s->text.size);
+    return cli_write(tw_str_text(&s->text) + shown, end - shown, err);
+}
+
 static trawl_status run_prompt(struct generate *g, const struct cli_args *args, trawl_engine *engine,
                                trawl_job *job, uint64_t opened, uint64_t loaded, struct trawl_error *err)
 {
@@ -346,13 +372,11 @@ static trawl_status run_prompt(struct generate *g, const struct cli_args *args, 
     }
     TW_TRY(submit_all(g, job, err));
     for (size_t i = 0; i < g->n_samples; i++) {
-        TW_TRY(next_answer(g, job, &r, err));
+        TW_TRY(next_answer(g, job, &g->rows[0], &r, err));
         if (r.finish_reason == TRAWL_FINISH_ERROR) {
             return TRAWL_OK;
         }
-        if (!realtime) {
-            TW_TRY(print_outputs(g, &r, err));
-        }
+        TW_TRY(realtime ? print_rest(&g->samples[i], err) : print_outputs(g, &r, err));
         TW_TRY(cli_write("\n", 1, err));
         if (i + 1 < g->n_samples) {
             TW_TRY(cli_write("\n", 1, err));
@@ -367,15 +391,31 @@ static trawl_status run_prompt(struct generate *g, const struct cli_args *args, 
 
 /* ---- the command ---- */
 
+/* Refuse what would do nothing. */
+static trawl_status check_options(const struct cli_args *args, bool file, struct trawl_error *err)
+{
+    static const char *const of_prompt[] = {"raw_prompt", "no_realtime"};
+    static const char *const of_file[]   = {"output_filepath", "logprobs"};
+    if (file && cli_given(args, "prompt")) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "--prompt and --prompts_file exclude each other");
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const char *name = file ? of_prompt[i] : of_file[i];
+        if (cli_given(args, name)) {
+            return tw_fail(err, TRAWL_ERR_INVALID, "--%s goes with %s, not with %s", name,
+                           file ? "--prompt" : "--prompts_file", file ? "--prompts_file" : "--prompt");
+        }
+    }
+    return TRAWL_OK;
+}
+
 static trawl_status run(struct generate *g, const struct cli_args *args, trawl_engine **engine,
                         trawl_job **job, struct trawl_error *err)
 {
     bool file       = cli_given(args, "prompts_file");
     char *folder    = NULL;
     uint64_t opened = tw_clock_ns();
-    if (file && cli_given(args, "prompt")) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "--prompt and --prompts_file exclude each other");
-    }
+    TW_TRY(check_options(args, file, err));
     TW_TRY(cli_model_folder(cli_get_string(args, "model_path"), &folder, err));
     trawl_status status = cli_row_text_open(&g->text, folder, err);
     tw_free(folder);
@@ -406,6 +446,7 @@ static trawl_status finish_job(trawl_job *job, struct trawl_error *err)
     }
     trawl_job_stats(job, &stats);
     cli_print_kv_cache(&stats);
+    cli_print_timed_out(&stats);
     return TRAWL_OK;
 }
 
@@ -432,7 +473,8 @@ int cmd_generate(const struct cli_args *args, struct trawl_error *err)
     cli_row_defaults_release(&g.defaults);
     cli_row_text_close(&g.text);
     if (status == TRAWL_OK && g.n_failed > 0) {
-        (void)tw_fail(err, TRAWL_ERR_FORMAT, "%zu of %zu requests failed", g.n_failed, g.n_rows);
+        (void)tw_fail(err, TRAWL_ERR_FORMAT, "%zu of %zu requests failed", g.n_failed,
+                      g.n_samples + g.n_unread);
         return CLI_EXIT_INCOMPLETE;
     }
     return cli_exit_code(status);

@@ -299,9 +299,7 @@ int cmd_perplexity(const struct cli_args *args, struct trawl_error *err)
     trawl_engine *engine = NULL;
     trawl_job *job       = NULL;
     trawl_status status  = run(&p, args, &engine, &job, err);
-    cli_progress_finish(&p.ui.progress);
-    trawl_job_close(&job);
-    trawl_engine_close(&engine);
+    cli_job_end(&p.ui, &job, &engine);
     for (size_t i = 0; p.texts != NULL && i < p.n_texts; i++) {
         trawl_free(p.texts[i].ids);
     }

@@ -43,9 +43,13 @@ static trawl_status read_sequence(const json_t *list, size_t index, const char *
     TW_TRY(tw_alloc(s->n, sizeof *s->tokens, &s->tokens, err));
     for (size_t i = 0; i < s->n; i++) {
         const json_t *v = json_array_get(list, i);
-        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > INT32_MAX) {
+        if (!json_is_integer(v)) {
             return tw_fail(err, TRAWL_ERR_FORMAT, "%s: sequence %zu, place %zu is %s, expected a token id",
                            path, index, i, tw_json_type_name(v));
+        }
+        if (json_integer_value(v) < 0 || json_integer_value(v) > INT32_MAX) {
+            return tw_fail(err, TRAWL_ERR_FORMAT, "%s: sequence %zu, place %zu is %lld, expected a token id",
+                           path, index, i, (long long)json_integer_value(v));
         }
         s->tokens[i] = (int32_t)json_integer_value(v);
     }
@@ -263,9 +267,7 @@ int cmd_trace(const struct cli_args *args, struct trawl_error *err)
     trawl_engine *engine = NULL;
     trawl_job *job       = NULL;
     trawl_status status  = run(&t, args, &engine, &job, err);
-    cli_progress_finish(&t.ui.progress);
-    trawl_job_close(&job);
-    trawl_engine_close(&engine);
+    cli_job_end(&t.ui, &job, &engine);
     for (size_t i = 0; i < t.n_sequences; i++) {
         free_sequence(&t.sequences[i], t.n_sites);
     }

@@ -108,16 +108,19 @@ trawl_status cli_row_constraint_read(struct trawl_request *request, char **text,
         if (value == NULL) {
             continue;
         }
+        if (json_is_null(value)) { /* turns off what the option of this name asks, no other */
+            if (*text == NULL && request->constraint_kind == members[i].kind) {
+                set(request, TRAWL_CONSTRAINT_NONE, NULL);
+            }
+            continue;
+        }
         if (*text != NULL) {
             return tw_fail(
                 err, TRAWL_ERR_FORMAT,
                 "the row has more than one of \"guided_regex\", \"guided_json\" and \"guided_choice\"");
         }
-        set(request, TRAWL_CONSTRAINT_NONE, NULL);
-        if (!json_is_null(value)) {
-            TW_TRY(read_member(value, members[i].key, members[i].kind, text, err));
-            set(request, members[i].kind, *text);
-        }
+        TW_TRY(read_member(value, members[i].key, members[i].kind, text, err));
+        set(request, members[i].kind, *text);
     }
     return TRAWL_OK;
 }

@@ -141,6 +141,7 @@ trawl_status cli_row_mask_read(struct cli_row_mask *mask, struct trawl_request *
     json_t *j                        = NULL;
     TW_TRY(read_size(row, "attention_sinks", "row", &q->attention_sinks, err));
     TW_TRY(read_size(row, "attention_window", "row", &q->attention_window, err));
+    TW_TRY(read_size(row, "attention_heavy_hitters", "row", &q->attention_heavy_hitters, err));
     TW_TRY(tw_json_get_object(row, "attention_mask", "row", &j, err));
     if (j == NULL) {
         return TRAWL_OK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* "attention_mask", "attention_sinks" and "attention_window" of a row of --prompts_file. */
+/* "attention_mask", "attention_sinks", "attention_window" and "attention_heavy_hitters" of a row of --prompts_file. */
 #ifndef CLI_GENERATE_MASK_H
 #define CLI_GENERATE_MASK_H
 

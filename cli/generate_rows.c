@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/generate_rows.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -37,10 +38,12 @@ static trawl_status need_tokenizer(const struct cli_row_text *t, struct trawl_er
     return TRAWL_OK;
 }
 
-static trawl_status encode_text(struct cli_row_text *t, const char *text, size_t n, struct trawl_error *err)
+static trawl_status encode_text(struct cli_row_text *t, const char *text, size_t n, bool special,
+                                struct trawl_error *err)
 {
     t->ids.size = 0;
-    return tw_encode(t->encoder, text, n, NULL, &t->ids, err);
+    t->options  = (struct tw_encode_options){.add_special_tokens = special};
+    return tw_encode(t->encoder, text, n, &t->options, &t->ids, err);
 }
 
 static trawl_status encode_messages(struct cli_row_text *t, const json_t *messages, struct trawl_error *err)
@@ -48,7 +51,8 @@ static trawl_status encode_messages(struct cli_row_text *t, const json_t *messag
     struct tw_chat_request request = {.messages = messages, .add_generation_prompt = true};
     tw_str_reset(&t->text);
     TW_TRY(tw_chat_render(t->tokenizer, &request, &t->text, err));
-    return encode_text(t, tw_str_text(&t->text), t->text.size, err);
+    return encode_text(t, tw_str_text(&t->text), t->text.size, false,
+                       err); /* the template has written them */
 }
 
 trawl_status cli_row_encode(struct cli_row_text *t, const char *prompt, size_t n, bool raw,
@@ -56,7 +60,7 @@ trawl_status cli_row_encode(struct cli_row_text *t, const char *prompt, size_t n
 {
     TW_TRY(need_tokenizer(t, err));
     if (raw || !tw_tokenizer_has_chat_template(t->tokenizer)) {
-        return encode_text(t, prompt, n, err);
+        return encode_text(t, prompt, n, true, err);
     }
     json_t *messages = json_pack("[{s:s,s:s%}]", "role", "user", "content", prompt, n);
     if (messages == NULL) {
@@ -75,13 +79,21 @@ trawl_status cli_row_defaults_read(struct cli_row_defaults *d, const struct cli_
     const int64_t *ids = NULL;
     *d                 = (struct cli_row_defaults){0};
     trawl_request_init(&d->request);
-    d->request.max_tokens       = (size_t)cli_get_int(args, "max_tokens");
-    d->request.attention_sinks  = (size_t)cli_get_int(args, "attention_sinks");
-    d->request.attention_window = (size_t)cli_get_int(args, "attention_window");
+    d->request.max_tokens              = (size_t)cli_get_int(args, "max_tokens");
+    d->request.attention_sinks         = (size_t)cli_get_int(args, "attention_sinks");
+    d->request.attention_window        = (size_t)cli_get_int(args, "attention_window");
+    d->request.attention_heavy_hitters = (size_t)cli_get_int(args, "attention_heavy_hitters");
+    d->request.attn_entropy            = cli_get_flag(args, "attn_entropy");
     cli_row_search_defaults(&d->request, args);
-    d->n          = cli_get_int(args, "n");
-    d->logprobs   = cli_get_int(args, "logprobs") != 0;
-    d->n_stop     = cli_get_strings(args, "stop", &d->stop);
+    d->n        = cli_get_int(args, "n");
+    d->logprobs = cli_get_int(args, "logprobs") != 0;
+    d->n_stop   = cli_get_strings(args, "stop", &d->stop);
+    for (size_t i = 0; i < d->n_stop; i++) {
+        if (d->stop[i][0] == '\0') {
+            return tw_fail(err, TRAWL_ERR_INVALID,
+                           "--stop: text %zu is empty, expected one that an answer can have", i + 1);
+        }
+    }
     d->n_stop_ids = cli_get_ints(args, "stop_token_ids", &ids);
     TW_TRY(tw_alloc(d->n_stop_ids, sizeof *d->stop_ids, &d->stop_ids, err));
     for (size_t i = 0; i < d->n_stop_ids; i++) {
@@ -125,11 +137,18 @@ static trawl_status take_ids(struct cli_row *row, const struct tw_ids *ids, stru
     return TRAWL_OK;
 }
 
+/* A member that is null is as good as none. */
+static const json_t *get_given(const json_t *j, const char *key)
+{
+    const json_t *v = json_object_get(j, key);
+    return json_is_null(v) ? NULL : v;
+}
+
 static trawl_status read_prompt(struct cli_row *row, const json_t *j, struct cli_row_text *t,
                                 struct trawl_error *err)
 {
-    const json_t *prompt = json_object_get(j, "prompt"), *messages = json_object_get(j, "messages");
-    const json_t *tokens = json_object_get(j, "tokens");
+    const json_t *prompt = get_given(j, "prompt"), *messages = get_given(j, "messages");
+    const json_t *tokens = get_given(j, "tokens");
     int given            = (prompt != NULL) + (messages != NULL) + (tokens != NULL);
     if (given != 1) {
         return tw_fail(err, TRAWL_ERR_FORMAT,
@@ -146,7 +165,9 @@ static trawl_status read_prompt(struct cli_row *row, const json_t *j, struct cli
     if (messages != NULL) {
         TW_TRY(encode_messages(t, messages, err));
     } else if (json_is_string(prompt)) {
-        TW_TRY(encode_text(t, json_string_value(prompt), json_string_length(prompt), err));
+        bool special = true;
+        TW_TRY(tw_json_get_bool(j, "add_special_tokens", "row", &special, err));
+        TW_TRY(encode_text(t, json_string_value(prompt), json_string_length(prompt), special, err));
     } else {
         return tw_fail(err, TRAWL_ERR_FORMAT, "\"prompt\" is %s, expected a string",
                        tw_json_type_name(prompt));
@@ -169,6 +190,9 @@ static trawl_status copy_stop_texts(struct cli_row *row, const json_t *j, const 
     for (row->n_stop = 0; row->n_stop < n; row->n_stop++) {
         const json_t *v = one ? stop : json_array_get(stop, row->n_stop);
         const char *s   = own ? json_string_value(v) : d->stop[row->n_stop];
+        if (s != NULL && own && strlen(s) != json_string_length(v)) {
+            return tw_fail(err, TRAWL_ERR_FORMAT, "\"stop\"[%zu] contains U+0000", row->n_stop);
+        }
         if (s == NULL || s[0] == '\0') {
             return tw_fail(err, TRAWL_ERR_FORMAT, "\"stop\"[%zu] is %s, expected a text", row->n_stop,
                            s == NULL ? tw_json_type_name(v) : "empty");
@@ -185,6 +209,7 @@ static trawl_status check_keys(const json_t *j, struct trawl_error *err)
                                         "prompt",
                                         "messages",
                                         "tokens",
+                                        "add_special_tokens",
                                         "max_tokens",
                                         "seed",
                                         "n",
@@ -192,9 +217,12 @@ static trawl_status check_keys(const json_t *j, struct trawl_error *err)
                                         "stop_token_ids",
                                         "logprobs",
                                         "ignore_eos",
+                                        "timeout",
                                         "attention_mask",
                                         "attention_sinks",
                                         "attention_window",
+                                        "attention_heavy_hitters",
+                                        "attn_entropy",
                                         "guided_regex",
                                         "guided_json",
                                         "guided_choice",
@@ -241,6 +269,8 @@ static trawl_status read_fields(struct cli_row *row, const json_t *j, const stru
     TW_TRY(get_count(j, "n", 1, 4096, &n, err));
     TW_TRY(cli_row_sampling_read(&row->sampling, q, j, policies, err));
     TW_TRY(tw_json_get_bool(j, "ignore_eos", "row", &q->ignore_eos, err));
+    TW_TRY(tw_json_get_bool(j, "attn_entropy", "row", &q->attn_entropy, err));
+    TW_TRY(tw_json_get_double(j, "timeout", "row", &q->timeout, err));
     const json_t *given = json_object_get(j, "seed");
     q->has_seed         = given != NULL && !json_is_null(given);
     TW_TRY(tw_json_get_int(j, "seed", "row", &seed, err));
@@ -249,7 +279,9 @@ static trawl_status read_fields(struct cli_row *row, const json_t *j, const stru
         TW_TRY(copy_ids(ids, "stop_token_ids", &row->stop_ids, &q->n_stop_token_ids, err));
     } else {
         TW_TRY(tw_alloc(d->n_stop_ids, sizeof *row->stop_ids, &row->stop_ids, err));
-        memcpy(row->stop_ids, d->stop_ids, d->n_stop_ids * sizeof *row->stop_ids);
+        if (d->n_stop_ids > 0) {
+            memcpy(row->stop_ids, d->stop_ids, d->n_stop_ids * sizeof *row->stop_ids);
+        }
         q->n_stop_token_ids = d->n_stop_ids;
     }
     if (logprobs != NULL && !json_is_null(logprobs)) {
@@ -266,18 +298,35 @@ static trawl_status read_fields(struct cli_row *row, const json_t *j, const stru
 static trawl_status read_search(struct cli_row *row, const json_t *j, struct cli_row_text *t,
                                 struct trawl_error *err)
 {
-    const json_t *prompt = json_object_get(j, "prompt");
+    const json_t *prompt = get_given(j, "prompt");
     const char *text     = NULL;
     size_t n             = 0;
     if (prompt != NULL) {
         text = json_string_value(prompt);
         n    = json_string_length(prompt);
-    } else if (json_object_get(j, "messages") != NULL) {
+    } else if (get_given(j, "messages") != NULL) {
         text = tw_str_text(&t->text);
         n    = t->text.size;
     }
     TW_TRY(cli_row_search_read(row, j, t, text, n, err));
     return cli_row_search_settle(row, err);
+}
+
+/* Answers repeat the id, so it is one that can be written again as it was read. */
+static trawl_status read_id(struct cli_row *row, json_t *id, struct trawl_error *err)
+{
+    static const double exact = 9007199254740992; /* integers above it are not all different as reals */
+    if (json_is_array(id) || json_is_object(id)) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "\"id\" is %s, expected a string or a number",
+                       tw_json_type_name(id));
+    }
+    if (json_is_real(id) && !(fabs(json_real_value(id)) < exact)) {
+        return tw_fail(err, TRAWL_ERR_FORMAT,
+                       "\"id\" is the number %g, expected a string or an integer of 64 bits",
+                       json_real_value(id));
+    }
+    row->id = json_incref(id);
+    return TRAWL_OK;
 }
 
 static trawl_status read_row(struct cli_row *row, const json_t *j, const struct cli_row_defaults *d,
@@ -286,7 +335,7 @@ static trawl_status read_row(struct cli_row *row, const json_t *j, const struct 
     if (!json_is_object(j)) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "the row is %s, expected an object", tw_json_type_name(j));
     }
-    row->id = json_incref(json_object_get(j, "id"));
+    TW_TRY(read_id(row, json_object_get(j, "id"), err));
     TW_TRY(check_keys(j, err));
     TW_TRY(read_fields(row, j, d, &t->policies, err));
     TW_TRY(copy_stop_texts(row, j, d, err));
@@ -394,8 +443,6 @@ trawl_status cli_row_write_answer(struct tw_json_writer *w, const struct cli_row
                                   const struct trawl_result *r, struct cli_row_text *t,
                                   struct trawl_error *err)
 {
-    static const char *const reasons[] = {
-        [TRAWL_FINISH_STOP] = "stop", [TRAWL_FINISH_LENGTH] = "length", [TRAWL_FINISH_ERROR] = "error"};
     tw_json_key(w, "text");
     if (t->tokenizer != NULL) {
         tw_str_reset(&t->text);
@@ -407,7 +454,7 @@ trawl_status cli_row_write_answer(struct tw_json_writer *w, const struct cli_row
     }
     cli_write_tokens(w, r->tokens, r->n_tokens);
     tw_json_key(w, "finish_reason");
-    tw_json_string(w, reasons[r->finish_reason]);
+    tw_json_string(w, trawl_finish_reason_name(r->finish_reason));
     tw_json_key(w, "prompt_tokens");
     tw_json_int(w, (int64_t)r->n_prompt);
     if (r->pruned) {
@@ -418,6 +465,10 @@ trawl_status cli_row_write_answer(struct tw_json_writer *w, const struct cli_row
     tw_json_double(w, r->cumulative_logprob);
     if (row->logprobs) {
         cli_write_measures(w, r->logprobs, r->entropies, r->varentropies, r->n_tokens);
+    }
+    if (r->attn_entropies != NULL) {
+        put_floats(w, "attn_entropy", r->attn_entropies, r->n_tokens);
+        put_floats(w, "attn_varentropy", r->attn_varentropies, r->n_tokens);
     }
     if (r->n_outputs > 0) {
         cli_write_sampling(w, &row->request, &r->outputs[0]);

@@ -15,6 +15,7 @@
 /* A request that belongs to nobody else: all arrays are owned. */
 struct cli_row {
     json_t *id;                   /* the row's "id", NULL when it has none; a reference */
+    uint64_t line;                /* of its file; 0: --prompt */
     struct trawl_request request; /* n samples of it are submitted */
     int32_t *prompt, *stop_ids;
     char *constraint; /* owned: what the request's constraint_text points to; NULL: the default's, or none */
@@ -49,6 +50,7 @@ struct cli_row_text {
     struct trawl_error why_none; /* why there is no tokenizer */
     struct cli_policy_text policies;
     struct tw_ids ids;
+    struct tw_encode_options options; /* that a text was last encoded with */
     struct tw_str text;
 };
 
@@ -65,7 +67,7 @@ trawl_status cli_row_parse(struct cli_row *row, const char *line, size_t n,
                            struct trawl_error *err);
 void cli_row_release(struct cli_row *row);
 
-/* Ids of a prompt: `raw` text as it is, else through the chat template when the tokenizer has one. Appended to
+/* Ids of a prompt: `raw` text with the special tokens that the tokenizer puts around a text (Llama's BOS), else through the chat template when the tokenizer has one. Appended to
  * text->ids, emptied first. */
 trawl_status cli_row_encode(struct cli_row_text *text, const char *prompt, size_t n, bool raw,
                             struct trawl_error *err);

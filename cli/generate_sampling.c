@@ -16,7 +16,7 @@ struct number {
     size_t *size;
 };
 
-enum { NUMBERS = 13 };
+enum { NUMBERS = 14 };
 
 static void numbers_of(struct trawl_request *q, struct number out[NUMBERS])
 {
@@ -34,6 +34,7 @@ static void numbers_of(struct trawl_request *q, struct number out[NUMBERS])
         {.name = "frequency_penalty", .real = &q->frequency_penalty},
         {.name = "no_repeat_ngram_size", .integer = &q->no_repeat_ngram_size},
         {.name = "min_tokens", .size = &q->min_tokens},
+        {.name = "best_of", .size = &q->best_of},
     };
     memcpy(out, all, sizeof all);
 }
@@ -175,16 +176,9 @@ static trawl_status load_policy(struct cli_sampling *s, struct trawl_request *q,
 
 /* ---- options and rows ---- */
 
-trawl_status cli_sampling_defaults(struct cli_sampling *s, struct trawl_request *request,
-                                   const struct cli_args *args, struct cli_policy_text *t,
-                                   struct trawl_error *err)
+void cli_sampling_numbers(struct trawl_request *request, const struct cli_args *args)
 {
     struct number numbers[NUMBERS];
-    const char *const *bias = NULL;
-    const int64_t *suppress = NULL;
-    size_t n_bias           = cli_get_strings(args, "logit_bias", &bias);
-    size_t n                = cli_get_ints(args, "suppress_tokens", &suppress);
-    *s                      = (struct cli_sampling){0};
     numbers_of(request, numbers);
     for (size_t i = 0; i < NUMBERS; i++) {
         if (numbers[i].real != NULL) {
@@ -195,6 +189,18 @@ trawl_status cli_sampling_defaults(struct cli_sampling *s, struct trawl_request 
             *numbers[i].size = (size_t)cli_get_int(args, numbers[i].name);
         }
     }
+}
+
+trawl_status cli_sampling_defaults(struct cli_sampling *s, struct trawl_request *request,
+                                   const struct cli_args *args, struct cli_policy_text *t,
+                                   struct trawl_error *err)
+{
+    const char *const *bias = NULL;
+    const int64_t *suppress = NULL;
+    size_t n_bias           = cli_get_strings(args, "logit_bias", &bias);
+    size_t n                = cli_get_ints(args, "suppress_tokens", &suppress);
+    *s                      = (struct cli_sampling){0};
+    cli_sampling_numbers(request, args);
     TW_TRY(new_bias(s, request, n_bias, err));
     for (size_t i = 0; i < n_bias; i++) {
         TW_TRY(parse_bias(bias[i], &s->bias_tokens[i], &s->bias[i], err));

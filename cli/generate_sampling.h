@@ -25,7 +25,9 @@ struct cli_policy_text {
 
 void cli_policy_text_close(struct cli_policy_text *t);
 
-/* The options into request and *s, which is released by the caller in any case. */
+/* The options of cli_sampling_group into a request. */
+void cli_sampling_numbers(struct trawl_request *request, const struct cli_args *args);
+/* These and those of cli_answer_group into request and *s, which is released by the caller in any case. */
 trawl_status cli_sampling_defaults(struct cli_sampling *s, struct trawl_request *request,
                                    const struct cli_args *args, struct cli_policy_text *t,
                                    struct trawl_error *err);

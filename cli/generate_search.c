@@ -104,7 +104,7 @@ static trawl_status encode_completion(const struct cli_row *row, struct cli_row_
             status = tw_str_append(&both, json_string_value(completion), n, err);
         }
         if (status == TRAWL_OK) {
-            status = tw_encode(t->encoder, tw_str_text(&both), both.size, NULL, &t->ids, err);
+            status = tw_encode(t->encoder, tw_str_text(&both), both.size, &t->options, &t->ids, err);
         }
         tw_str_release(&both);
         TW_TRY(status);
@@ -192,7 +192,7 @@ trawl_status cli_row_search_read(struct cli_row *row, const json_t *j, struct cl
 bool cli_row_searches(const struct cli_row *row)
 {
     const struct trawl_request *q = &row->request;
-    return q->num_beams > 0 || q->n_completions > 0 || q->nbest_min_prob > 0;
+    return q->num_beams > 0 || q->n_completions > 0 || q->nbest_min_prob > 0 || q->best_of > 1;
 }
 
 trawl_status cli_row_search_settle(struct cli_row *row, struct trawl_error *err)
@@ -206,14 +206,19 @@ trawl_status cli_row_search_settle(struct cli_row *row, struct trawl_error *err)
         return tw_fail(err, TRAWL_ERR_INVALID,
                        "\"num_beams\", \"completions\" and \"dfs\" exclude each other, here are %d", asked);
     }
-    if (asked == 0) {
+    if (asked == 0 && q->best_of <= 1) {
         return TRAWL_OK;
     }
     if (row->n_stop > 0) {
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
-                       "\"stop\" texts end sampled answers; a search ends at end tokens, \"stop_token_ids\"");
+                       "\"stop\" texts end single answers as they come; with \"%s\" they end at end tokens, "
+                       "\"stop_token_ids\"",
+                       asked == 0             ? "best_of"
+                       : q->num_beams > 0     ? "num_beams"
+                       : q->n_completions > 0 ? "completions"
+                                              : "dfs");
     }
-    if (q->num_beams > 0) {
+    if (q->num_beams > 0 || asked == 0) {
         q->num_return_sequences = row->n_samples;
         row->n_samples          = 1;
     }
@@ -246,10 +251,14 @@ static trawl_status write_output(struct tw_json_writer *w, const struct cli_row 
         tw_json_double(w, o->score);
     }
     tw_json_key(w, "logprob");
-    tw_json_double(w, o->cumulative_logprob);
-    if (!scored) {
+    if (scored && o->finish_reason != TRAWL_FINISH_LENGTH) { /* the time was over before its turn */
+        tw_json_null(w);
+    } else {
+        tw_json_double(w, o->cumulative_logprob);
+    }
+    if (!scored || o->finish_reason != TRAWL_FINISH_LENGTH) {
         tw_json_key(w, "finish_reason");
-        tw_json_string(w, o->finish_reason == TRAWL_FINISH_STOP ? "stop" : "length");
+        tw_json_string(w, trawl_finish_reason_name(o->finish_reason));
     }
     if (row->logprobs) {
         cli_write_measures(w, o->logprobs, o->entropies, o->varentropies, o->n_tokens);
@@ -258,11 +267,52 @@ static trawl_status write_output(struct tw_json_writer *w, const struct cli_row 
     return w->status;
 }
 
+/* A result as if output i were its only one. */
+static struct trawl_result result_of(const struct trawl_result *r, size_t i)
+{
+    const struct trawl_output *o = &r->outputs[i];
+    struct trawl_result one      = *r;
+    one.outputs                  = o;
+    one.n_outputs                = 1;
+    one.finish_reason            = o->finish_reason;
+    one.tokens                   = o->tokens;
+    one.n_tokens                 = o->n_tokens;
+    one.logprobs                 = o->logprobs;
+    one.entropies                = o->entropies;
+    one.varentropies             = o->varentropies;
+    one.attn_entropies           = o->attn_entropies;
+    one.attn_varentropies        = o->attn_varentropies;
+    one.cumulative_logprob       = o->cumulative_logprob;
+    return one;
+}
+
+/* The best of the answers that were drawn, as many as were asked for. */
+static trawl_status write_best(struct tw_json_writer *w, const struct cli_row *row,
+                               const struct trawl_result *r, struct cli_row_text *t, struct trawl_error *err)
+{
+    if (row->request.num_return_sequences == 1 || r->finish_reason == TRAWL_FINISH_ERROR) {
+        return cli_row_write_answer(w, row, r, t, err);
+    }
+    tw_json_key(w, "samples");
+    tw_json_begin_array(w);
+    for (size_t i = 0; i < r->n_outputs; i++) {
+        const struct trawl_result one = result_of(r, i);
+        tw_json_begin_object(w);
+        TW_TRY(cli_row_write_answer(w, row, &one, t, err));
+        tw_json_end_object(w);
+    }
+    tw_json_end_array(w);
+    return w->status;
+}
+
 trawl_status cli_row_write_search(struct tw_json_writer *w, const struct cli_row *row,
                                   const struct trawl_result *r, struct cli_row_text *t,
                                   struct trawl_error *err)
 {
     const struct trawl_request *q = &row->request;
+    if (q->best_of > 1) {
+        return write_best(w, row, r, t, err);
+    }
     if (q->num_beams > 0 || r->finish_reason == TRAWL_FINISH_ERROR) {
         TW_TRY(cli_row_write_answer(w, row, r, t, err));
         if (r->finish_reason == TRAWL_FINISH_ERROR) {
@@ -271,6 +321,10 @@ trawl_status cli_row_write_search(struct tw_json_writer *w, const struct cli_row
     } else {
         tw_json_key(w, "prompt_tokens");
         tw_json_int(w, (int64_t)r->n_prompt);
+        if (r->finish_reason == TRAWL_FINISH_TIMEOUT) {
+            tw_json_key(w, "finish_reason");
+            tw_json_string(w, trawl_finish_reason_name(r->finish_reason));
+        }
     }
     if (q->nbest_min_prob > 0) {
         tw_json_key(w, "nodes");

@@ -122,6 +122,13 @@ bool cli_job_tick(void *user, trawl_job *job)
     return !cli_interrupted();
 }
 
+void cli_job_end(struct cli_job_ui *ui, trawl_job **job, trawl_engine **engine)
+{
+    cli_progress_finish(&ui->progress);
+    trawl_job_close(job);
+    trawl_engine_close(engine);
+}
+
 void cli_print_kv_cache(const struct trawl_job_stats *s)
 {
     if (s->cached_tokens + s->preemptions + s->kv_pages_evicted == 0) {
@@ -133,6 +140,14 @@ void cli_print_kv_cache(const struct trawl_job_stats *s)
                   " steps\n",
                   s->cached_tokens, s->prompt_tokens, s->kv_pages_peak, s->kv_pages, 100 * s->kv_pages_filled,
                   s->kv_pages_evicted, s->preemptions, s->preemptions == 1 ? "" : "s", s->steps);
+}
+
+void cli_print_timed_out(const struct trawl_job_stats *s)
+{
+    if (s->timed_out > 0) {
+        (void)fprintf(stderr, "%" PRIu64 " request%s ended by timeout, with what %s had then\n", s->timed_out,
+                      s->timed_out == 1 ? "" : "s", s->timed_out == 1 ? "it" : "they");
+    }
 }
 
 size_t cli_peak_resident_bytes(void)

@@ -25,9 +25,14 @@ struct cli_job_ui {
 };
 bool cli_job_tick(void *user, trawl_job *job);
 
+/* The end of a command that ran one, however it went: progress, job, engine. */
+void cli_job_end(struct cli_job_ui *ui, trawl_job **job, trawl_engine **engine);
+
 /* What the prefix cache saved and how full the KV cache was, a line on stderr; none when nothing was found,
  * evicted or preempted. */
 void cli_print_kv_cache(const struct trawl_job_stats *stats);
+/* How many requests ended by their timeout, likewise. */
+void cli_print_timed_out(const struct trawl_job_stats *stats);
 
 /* Largest resident set of this process so far, in bytes; 0 when the system does not say. */
 size_t cli_peak_resident_bytes(void);

@@ -63,7 +63,7 @@ struct cli_example {
     const char *text;    /* what it does, a sentence */
 };
 
-enum { CLI_MAX_GROUPS = 6 };
+enum { CLI_MAX_GROUPS = 8 };
 
 struct cli_command {
     const char *name;    /* "tokenize", "arc run" */
@@ -96,8 +96,10 @@ extern const struct cli_group cli_common_group;
 extern const struct cli_group cli_model_group;      /* what opens a model on a mesh */
 extern const struct cli_group cli_mesh_group;       /* the same without what needs a model folder */
 extern const struct cli_group cli_sampling_group;   /* how tokens are chosen */
+extern const struct cli_group cli_answer_group;     /* how answers end, what is said of them */
 extern const struct cli_group cli_search_group;     /* how answers are searched for */
 extern const struct cli_group cli_attention_group;  /* what tokens see */
+extern const struct cli_group cli_time_group;       /* how long a request may take */
 extern const struct cli_group cli_constraint_group; /* what answers have to satisfy */
 
 /* Walk all options of a command, groups in order, the common group last:

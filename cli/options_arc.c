@@ -93,13 +93,6 @@ static const struct cli_option run_answer_options[] = {
      .max       = 1048576,
      .fallback  = "1100",
      .help      = "longest answer in tokens (a 30x30 grid takes 1022)"},
-    {.name      = "temperature",
-     .type      = CLI_FLOAT,
-     .has_range = true,
-     .min       = 0,
-     .max       = 100,
-     .fallback  = "0",
-     .help      = "0: the most likely token; above: the logits are divided by it and a token is drawn"},
     {.name = "constrain_grids",
      .type = CLI_FLAG,
      .help = "draw only tokens that lead to a grid",
@@ -108,13 +101,6 @@ static const struct cli_option run_answer_options[] = {
              "numbers in order and the shape of the grid, and complete within --max_output_tokens: a grid "
              "that does "
              "not fit is not begun."},
-    {.name      = "best_of",
-     .type      = CLI_INT,
-     .has_range = true,
-     .min       = 1,
-     .max       = 256,
-     .fallback  = "1",
-     .help      = "above 1: beam search of this width; the temperature must be 0"},
 };
 static const struct cli_group run_answer_group = {"Answer options", run_answer_options,
                                                   COUNT(run_answer_options)};
@@ -133,6 +119,12 @@ static const struct cli_option run_activation_options[] = {
      .value     = "L",
      .unset     = "first, middle and last: 0 11 23 of 24",
      .help      = "blocks whose output (residual stream) is stored"},
+    {.name     = "positions_to_extract",
+     .type     = CLI_STRING,
+     .choices  = "all|last|answer",
+     .fallback = "all",
+     .help     = "tokens whose activations are stored; last: the prompt's last one and the answer's",
+     .text     = "Of what is not stored the part that prompts have in common is computed once."},
     {.name     = "activations_dir",
      .type     = CLI_PATH,
      .fallback = "./activations",
@@ -170,7 +162,8 @@ const struct cli_command cli_arc_run = {
                "back into grids, undoes the augmentation and writes predictions and one record per prompt. With "
                "--extract_activations the residual stream after the chosen blocks is stored for every token.\n\n"
                "The files do not depend on batch size, threads, mesh, or on how often the run was interrupted.",
-    .groups  = {&run_data_group, &run_answer_group, &run_activation_group, &cli_model_group},
+    .groups  = {&run_data_group, &run_answer_group, &cli_sampling_group, &cli_search_group,
+                &run_activation_group, &cli_time_group, &cli_model_group},
     .examples =
         {{"arc run --model_path Qwen2.5-0.5B --dataset_path tasks.json --output_filepath "
           "out/predictions.json "

@@ -21,15 +21,20 @@ static const struct cli_option generate_options[] = {
      .value    = "TEXT",
      .fallback = "Sam scored 80, 90 and 85 points in three tests. What is the mean of the three scores?",
      .help     = "what to answer; goes through the model's chat template when it has one"},
-    {.name = "raw_prompt", .type = CLI_FLAG, .help = "take --prompt as it is, without the chat template"},
+    {.name = "raw_prompt",
+     .type = CLI_FLAG,
+     .help = "take --prompt without the chat template, with the tokenizer's special tokens (Llama's BOS)"},
     {.name  = "prompts_file",
      .type  = CLI_PATH,
      .value = "FILE",
      .unset = "none",
      .help  = "JSON lines to answer in batches instead of --prompt; - reads standard input",
-     .text = "A row has \"prompt\" (raw text), \"messages\" (for the chat template) or \"tokens\" (ids), and "
-             "may have \"id\", \"ignore_eos\" and any sampling option of this page by "
-             "name."},
+     .text =
+         "A row has \"prompt\" (raw text; \"add_special_tokens\": false leaves out what the tokenizer puts "
+         "around a text, as Llama's BOS), \"messages\" (for the chat template) or \"tokens\" (ids), and "
+         "may have \"id\", \"ignore_eos\", \"attention_mask\" (docs/masks.md), \"completions\", \"dfs\" "
+         "(docs/search.md) and any sampling, constraint, search or attention option of this page by "
+         "name."},
     {.name  = "output_filepath",
      .type  = CLI_PATH,
      .value = "FILE",
@@ -54,8 +59,8 @@ const struct cli_command cli_generate = {
                "results of "
                "--prompts_file come in the order of the input and hold nothing that depends on the machine, the "
                "batch or the mesh.",
-    .groups  = {&generate_group, &cli_sampling_group, &cli_constraint_group, &cli_search_group,
-                &cli_attention_group, &cli_model_group},
+    .groups  = {&generate_group, &cli_sampling_group, &cli_answer_group, &cli_constraint_group,
+                &cli_search_group, &cli_attention_group, &cli_time_group, &cli_model_group},
     .examples =
         {{"generate --model_path Qwen2.5-0.5B-Instruct --prompt \"Why is the sky blue?\" --max_tokens 200",
           "One answer, greedy."},

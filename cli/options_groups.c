@@ -120,7 +120,9 @@ static const struct cli_option model_options[] = {
      .help     = "1: a beginning that prompts have in common is computed once",
      .text =
          "Keys and values stay in the KV cache until their memory is wanted. The results do not depend on "
-         "it. Requests whose activations or prompt logits are kept compute all of their prompt. "
+         "it. Requests whose activations or prompt logits are kept compute their prompt from the first token "
+         "on "
+         "of which they are. "
          "trawl bench measures without it unless it is given."},
     {.name     = "compress_weights",
      .type     = CLI_INT,
@@ -138,6 +140,23 @@ static const struct cli_option model_options[] = {
 const struct cli_group cli_model_group = {"Model options", model_options, COUNT(model_options)};
 /* The same without the first and the last five. */
 const struct cli_group cli_mesh_group = {"Model options", model_options + 1, COUNT(model_options) - 6};
+
+static const struct cli_option time_options[] = {
+    {.name      = "timeout",
+     .type      = CLI_FLOAT,
+     .has_range = true,
+     .min       = 0.001,
+     .max       = 1e9,
+     .value     = "SECONDS",
+     .unset     = "none",
+     .help      = "time for each request, from the start of the run on; then it ends with what it has",
+     .text =
+         "Counted from when the requests are handed over, all at once when the model is loaded, waiting "
+         "included: so it is the time for all of them. Answers end with the tokens that they have and the "
+         "finish reason timeout, those that had not begun are empty. The only option that makes results "
+         "depend on time."},
+};
+const struct cli_group cli_time_group = {"Time", time_options, COUNT(time_options)};
 
 static const struct cli_option sampling_options[] = {
     {.name      = "temperature",
@@ -231,6 +250,18 @@ static const struct cli_option sampling_options[] = {
      .max       = 16777216,
      .fallback  = "0",
      .help      = "no end token before the answer has this many tokens"},
+    {.name      = "best_of",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 1,
+     .max       = 4096,
+     .fallback  = "1",
+     .help      = "draw so many answers and keep those of the highest log-probability",
+     .text      = "Needs a --temperature. Costs what so many answers cost; they share the prompt."},
+};
+const struct cli_group cli_sampling_group = {"Sampling options", sampling_options, COUNT(sampling_options)};
+
+static const struct cli_option answer_options[] = {
     {.name  = "logit_bias",
      .type  = CLI_STRINGS,
      .value = "ID=VALUE",
@@ -268,7 +299,8 @@ static const struct cli_option sampling_options[] = {
      .min       = 1,
      .max       = 4096,
      .fallback  = "1",
-     .help      = "answers drawn for each prompt"},
+     .help      = "answers for each prompt",
+     .text      = "So many are drawn; with --best_of or --num_beams the best ones are taken, in order."},
     {.name  = "stop",
      .type  = CLI_STRINGS,
      .value = "TEXT",
@@ -289,10 +321,10 @@ static const struct cli_option sampling_options[] = {
      .max       = 1024,
      .fallback  = "0",
      .bare      = "1",
-     .help      = "1: log-probability, entropy and varentropy of every token of the answer",
+     .help      = "1: log-probability, entropy and varentropy of every token, in the rows of --prompts_file",
      .text      = "Above 1 also \"top_logprobs\", that many of the most probable tokens at every place."},
 };
-const struct cli_group cli_sampling_group = {"Sampling options", sampling_options, COUNT(sampling_options)};
+const struct cli_group cli_answer_group = {"Answer options", answer_options, COUNT(answer_options)};
 
 static const struct cli_option search_options[] = {
     {.name      = "num_beams",
@@ -302,9 +334,7 @@ static const struct cli_option search_options[] = {
      .max       = 65536,
      .fallback  = "1",
      .help      = "beams of a beam search, at most --batch_size; 1: none",
-     .text =
-         "--n is then the number of beams to return, the best first. Rows may also have completions (texts "
-         "to score) or dfs (all answers above a probability)."},
+     .text      = "The temperature has to be 0, and no activations are stored: docs/search.md."},
     {.name      = "length_penalty",
      .type      = CLI_FLOAT,
      .has_range = true,
@@ -364,6 +394,21 @@ static const struct cli_option attention_options[] = {
      .max       = 4294967295.0,
      .fallback  = "0",
      .help      = "with --attention_window: the first so many tokens are seen as well"},
+    {.name      = "attention_heavy_hitters",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 0,
+     .max       = 4294967295.0,
+     .fallback  = "0",
+     .help      = "with --attention_window: so many more tokens are kept, those that get most attention",
+     .text = "By pages of 64 tokens, rounded up: of the pages between sinks and window, those stay that most "
+             "attention went to so far. Prompts longer than all three are read 64 tokens a step."},
+    {.name = "attn_entropy",
+     .type = CLI_FLAG,
+     .help = "measure the entropy of attention beside every token of the answer",
+     .text = "\"attn_entropy\" is its mean over layers and heads in nats, \"attn_varentropy\" its variance "
+             "over the "
+             "heads of a layer, mean over layers."},
 };
 const struct cli_group cli_attention_group = {"Attention options", attention_options,
                                               COUNT(attention_options)};

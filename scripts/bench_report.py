@@ -99,7 +99,7 @@ class Chart:
             p[3] for p in self.points
         ] + [2 * peak]
         self.x0, self.x1 = math.floor(math.log10(min(xs))), math.ceil(math.log10(max(xs)))
-        self.y0, self.y1 = math.floor(math.log10(min(ys))), math.log10(max(ys))
+        self.y0, self.y1 = math.log10(min(ys) / 3), math.log10(max(ys))  # names may stand below the lowest point
 
     def x(self, v):
         return self.left + (math.log10(v) - self.x0) / (self.x1 - self.x0) * (
@@ -118,7 +118,7 @@ class Chart:
             x = self.x(10.0**e)
             yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{self.top}" y2="{self.height - self.bottom}" stroke="#8883"/>'
             yield f'<text x="{x:.1f}" y="{self.height - self.bottom + 18}" text-anchor="middle">{10.0**e:g}</text>'
-        for e in range(self.y0, math.floor(self.y1) + 1):
+        for e in range(math.ceil(self.y0), math.floor(self.y1) + 1):
             y = self.y(10.0**e)
             yield f'<line x1="{self.left}" x2="{self.width - self.right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#8883"/>'
             yield f'<text x="{self.left - 8}" y="{y + 4:.1f}" text-anchor="end">{10.0**e:g}</text>'
@@ -145,15 +145,16 @@ class Chart:
             )
 
     def marks(self):
-        taken = []
+        """A name stands beside its point, or as much lower as it takes to cover no point and no other name."""
+        taken = [(self.x(i) - 6, self.x(i) + 6, self.y(g) - 6, self.y(g) + 6) for _, _, i, g in self.points]
         for kind, name, intensity, gflops in sorted(self.points, key=lambda p: (p[2], p[3])):
             x, y = self.x(intensity), self.y(gflops)
             yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{COLORS[kind]}"><title>{name}: {gflops:.0f} GFLOP/s</title></circle>'
             left = x > self.width - 150
-            at = y + 4
-            while any(abs(at - v) < 13 and abs(x - u) < 110 for u, v in taken):
-                at += 13
-            taken.append((x, at))
+            at, start = y + 4, x - 9 - 7 * len(name) if left else x + 9
+            while any(start < x1 and x0 < start + 7 * len(name) and at - 11 < y1 and y0 < at + 3 for x0, x1, y0, y1 in taken):
+                at += 1
+            taken.append((start, start + 7 * len(name), at - 11, at + 3))
             yield f'<text x="{x + (-9 if left else 9):.1f}" y="{at:.1f}" text-anchor="{"end" if left else "start"}">{name}</text>'
 
     def svg(self):
@@ -196,7 +197,10 @@ def section(entry):
         + (f" with {100 * cached:.0f} % of the files in memory" if cached is not None else "")
         + f"; {memory['resident_bytes'] / 2**20:.0f} MiB resident, {memory['weight_bytes'] / 2**20:.0f} MiB of packed weights."
     )
-    title = f"{model['architecture']}, {model['parameters'] / 1e6:.0f} M parameters, {model['dtype']}, {machine['threads']} threads"
+    title = (
+        f"{model['architecture']}, {model['parameters'] / 1e6:.0f} M parameters, {model['dtype']}, "
+        f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''}"
+    )
     return (
         f"<h2>{html.escape(title)}</h2><p>{html.escape(facts)}</p>{Chart(r).svg()}{table(r)}"
         f"<p><code>{html.escape(' '.join(entry['command']))}</code></p>"

@@ -10,7 +10,7 @@
 #include "base/hash.h"
 #include "text/text_chat.h"
 
-enum { END_TOKENS_MAX = 16, SETTINGS_MAX = 32 };
+enum { END_TOKENS_MAX = 16, SETTINGS_MAX = 64 };
 
 struct run {
     const struct tw_arc_run_config *c;
@@ -156,7 +156,7 @@ static void collect_settings(const struct run *r, struct settings *s)
     tw_hash_hex(r->prompts_hash, s->hash);
     (void)snprintf(s->numbers[0], sizeof s->numbers[0], "%" PRId64, c->predictions);
     (void)snprintf(s->numbers[1], sizeof s->numbers[1], "%zu", c->max_output_tokens);
-    (void)snprintf(s->numbers[2], sizeof s->numbers[2], "%.17g", c->temperature);
+    (void)snprintf(s->numbers[2], sizeof s->numbers[2], "%.17g", c->request->temperature);
     (void)snprintf(s->numbers[3], sizeof s->numbers[3], "%d of %d", c->shard_id, c->num_shards);
     add_setting(s, "predictions_per_task", s->numbers[0]);
     add_setting(s, "max_output_tokens", s->numbers[1]);
@@ -169,6 +169,9 @@ static void collect_settings(const struct run *r, struct settings *s)
     }
     for (size_t i = 0; i < c->n_settings; i++) {
         add_setting(s, c->names[i], c->values[i]);
+    }
+    if (c->capture.n_sites > 0 && c->positions != TW_ARC_POSITIONS_ALL) {
+        add_setting(s, "positions_to_extract", c->positions == TW_ARC_POSITIONS_LAST ? "last" : "answer");
     }
     add_setting(s, "prompts", s->hash);
 }
@@ -192,9 +195,20 @@ static trawl_status open_job(const struct run *r, trawl_engine *engine, trawl_jo
     config.capture      = c->capture;
     config.user         = c->user;
     config.on_tick      = c->on_tick;
+    config.timeout      = c->timeout;
     trawl_status status = trawl_job_open(engine, &config, job, err);
     tw_free(journal);
     return status;
+}
+
+static size_t capture_from(const struct run *r, size_t n_prompt)
+{
+    switch (r->c->positions) {
+    case TW_ARC_POSITIONS_LAST: return n_prompt > 0 ? n_prompt - 1 : 0;
+    case TW_ARC_POSITIONS_ANSWER: return n_prompt;
+    case TW_ARC_POSITIONS_ALL: break;
+    }
+    return 0;
 }
 
 /* A draw belongs to its place in the whole run, whatever shard computes it. */
@@ -208,16 +222,15 @@ static trawl_status submit_all(const struct run *r, trawl_job *job, struct trawl
 {
     for (size_t i = 0; i < r->n; i++) {
         struct tw_arc_place place = tw_arc_job_place(&r->job, r->ids[i]);
-        struct trawl_request q;
-        trawl_request_init(&q);
-        q.prompt           = r->prompts[i].data;
-        q.n_prompt         = r->prompts[i].size;
-        q.max_tokens       = r->c->max_output_tokens;
-        q.temperature      = r->c->temperature;
-        q.seed             = request_seed(r->c->seed, r->ids[i]);
-        q.has_seed         = true;
-        q.stop_token_ids   = r->stop;
-        q.n_stop_token_ids = r->n_stop;
+        struct trawl_request q    = *r->c->request;
+        q.prompt                  = r->prompts[i].data;
+        q.n_prompt                = r->prompts[i].size;
+        q.capture_from            = capture_from(r, q.n_prompt);
+        q.max_tokens              = r->c->max_output_tokens;
+        q.seed                    = request_seed(r->c->seed, r->ids[i]);
+        q.has_seed                = true;
+        q.stop_token_ids          = r->stop;
+        q.n_stop_token_ids        = r->n_stop;
         if (r->pattern.size > 0) {
             q.constraint_kind = TRAWL_CONSTRAINT_REGEX;
             q.constraint_text = tw_str_text(&r->pattern);
@@ -265,8 +278,6 @@ static trawl_status add_attempt(struct run *r, struct tw_arc_place place, struct
 
 static trawl_status add_result(struct run *r, const struct trawl_result *result, struct trawl_error *err)
 {
-    static const char *const reasons[] = {
-        [TRAWL_FINISH_STOP] = "stop", [TRAWL_FINISH_LENGTH] = "length", [TRAWL_FINISH_ERROR] = "error"};
     int64_t id                = r->ids[result->request];
     struct tw_arc_place place = tw_arc_job_place(&r->job, id);
     const char *task          = r->c->dataset->tasks[place.task].id;
@@ -279,7 +290,7 @@ static trawl_status add_result(struct run *r, const struct trawl_result *result,
         .size               = r->response.size,
         .cumulative_logprob = result->cumulative_logprob,
         .n_tokens           = (int64_t)result->n_tokens,
-        .finish_reason      = reasons[result->finish_reason],
+        .finish_reason      = trawl_finish_reason_name(result->finish_reason),
         .error              = result->error,
     };
     struct tw_arc_record record;

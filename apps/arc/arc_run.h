@@ -11,6 +11,13 @@
 #include "text/text_tokenizer.h"
 #include "trawl/trawl.h"
 
+/* Of which tokens activations are stored. */
+enum tw_arc_positions {
+    TW_ARC_POSITIONS_ALL,
+    TW_ARC_POSITIONS_LAST,  /* the prompt's last one and the answer's */
+    TW_ARC_POSITIONS_ANSWER /* the answer's */
+};
+
 struct tw_arc_run_config {
     const struct tw_arc_dataset *dataset;
     const struct tw_arc_prompt *prompt;
@@ -22,14 +29,17 @@ struct tw_arc_run_config {
     uint64_t seed;
     int64_t predictions;
     size_t max_output_tokens;
-    double temperature;
+    const struct trawl_request
+        *request;         /* how answers are drawn or searched for; nothing else of it is read */
     bool constrain_grids; /* answers can only be grids, which fit into max_output_tokens */
+    double timeout; /* seconds from the start on, after which prompts end with what they have; 0: none */
     bool resume;
     int shard_id, num_shards;            /* tasks whose place is shard_id modulo num_shards */
     size_t commit_every;                 /* prompts of a commit group */
     struct trawl_capture_config capture; /* n_sites 0: no activations */
-    size_t batch;                        /* sequences in flight, all replicas: for the sharding report */
-    struct tw_log log;                   /* failed prompts are named as warnings */
+    enum tw_arc_positions positions;
+    size_t batch;      /* sequences in flight, all replicas: for the sharding report */
+    struct tw_log log; /* failed prompts are named as warnings */
     /* The sharding report, once, before the work starts. */
     void (*report)(void *user, const char *text);
     bool (*on_tick)(void *user, trawl_job *job);

@@ -59,6 +59,7 @@ struct trawl_job_config {
     size_t commit_every;  /* requests of a commit group; 0: 80 */
     uint64_t random_seed; /* requests without a seed get one from this and their number */
     struct trawl_capture_config capture;
+    double timeout; /* seconds, of requests that have no timeout of their own; 0: none */
     /* Callbacks; `user` is passed through. All may be NULL. All but on_tick run on the engine's threads. */
     void *user;
     /* At least ten times a second on the thread that waits in trawl_job_next: to show progress, to look for
@@ -120,6 +121,8 @@ struct trawl_request {
     size_t n_logit_bias;
     const int32_t *suppress_tokens; /* [n_suppress_tokens] ids that are never chosen, copied */
     size_t n_suppress_tokens;
+    bool
+        attn_entropy; /* measure the attention beside every token of the answer: attn_entropies of the output */
     size_t top_logprobs; /* most probable tokens to report beside each of the answer: 0 to 1024 */
     const struct trawl_entropy_policy *entropy_policy; /* copied; NULL: off */
     uint64_t seed;
@@ -133,12 +136,14 @@ struct trawl_request {
     struct trawl_attention_mask attention_mask;
     /* Pruning of a causal sequence: a token sees the first attention_sinks tokens and the last
      * attention_window ones, itself included, and the memory of what no token will see any more is given
-     * back, so that a long answer runs in bounded memory. 0, 0: off. */
-    size_t attention_sinks, attention_window;
+     * back, so that a long answer runs in bounded memory. 0, 0: off. With attention_heavy_hitters it goes by pages of
+     * 64 tokens: a token sees the pages of the sinks, those of the window, and of those between them the
+     * attention_heavy_hitters / 64, rounded up, that most attention went to (docs/masks.md). */
+    size_t attention_sinks, attention_window, attention_heavy_hitters;
     /* At most one of the following three; without any, one answer is generated token by token.
      * Beam search as in Hugging Face: the best num_return_sequences of num_beams answers. */
     size_t num_beams;            /* 0: off */
-    size_t num_return_sequences; /* 1 to num_beams */
+    size_t num_return_sequences; /* 1 to num_beams, or to best_of */
     double length_penalty;       /* scores are divided by the answer's length to this power */
     enum trawl_early_stopping early_stopping;
     /* Continuations of the prompt to score instead of generating: ids one after another, copied. */
@@ -151,7 +156,20 @@ struct trawl_request {
     size_t nbest_max_outputs;      /* most answers to return, the most probable ones */
     const int32_t *stop_token_ids; /* [n_stop_token_ids], copied */
     size_t n_stop_token_ids;
-    bool want_logits;    /* on_logits for every prompt position */
+    /* Sample so many answers, and return the num_return_sequences best by cumulative_logprob, the one drawn first where
+     * two tie; 0, 1: off. Answer i is the one that a request with the seed + i has. Needs a temperature; each is computed
+     * like a request of its own (docs/sampling.md). on_token is not called for them; rows that are stored are those of
+     * the best; a job with on_rows refuses it. */
+    size_t best_of;
+    bool want_logits;   /* on_logits for prompt positions ... */
+    size_t logits_from; /* ... from this one on, less than n_prompt */
+    /* The first position whose captured rows are wanted: 0: of all; n_prompt - 1: of the prompt's last token and of the
+     * answer; n_prompt: of the answer only. What comes before may be found in the prefix cache, not computed. */
+    size_t capture_from;
+    /* Seconds from trawl_job_submit on, waiting included, after which the request ends with what it has
+     * (TRAWL_FINISH_TIMEOUT), between two steps. 0: the job's timeout; INFINITY: none. Nothing else makes a result
+     * depend on time (docs/scheduling.md). */
+    double timeout;
     const char *task_id; /* copied; names the rows in pickles; NULL: "" */
     int64_t sample_idx;
     uint64_t number; /* of a part of a larger run: its number there, which goes into the files */
@@ -163,8 +181,16 @@ TRAWL_API void trawl_request_init(struct trawl_request *request);
 enum trawl_finish_reason {
     TRAWL_FINISH_STOP   = 0, /* an end token, which is the last of `tokens`, or nothing more is allowed */
     TRAWL_FINISH_LENGTH = 1, /* max_tokens, or the context is full */
-    TRAWL_FINISH_ERROR  = 2  /* could not be run: `error` says why; other requests are not affected */
+    TRAWL_FINISH_ERROR  = 2, /* could not be run: `error` says why; other requests are not affected */
+    /* Ended before its time, with what it had then: a sampled answer with the tokens so far, none if it had not begun;
+     * the best beams so far; the scores and n-best answers that had been found, completions that were not scored with no
+     * tokens and a score of -INFINITY. Rows that were captured are kept. */
+    TRAWL_FINISH_TIMEOUT   = 3,
+    TRAWL_FINISH_CANCELLED = 4 /* trawl_job_cancel_request */
 };
+
+/* "stop", "length", "error", "timeout", "cancelled"; NULL for other numbers. */
+TRAWL_API const char *trawl_finish_reason_name(enum trawl_finish_reason reason);
 
 struct trawl_top_logprob {
     int32_t token; /* -1: the distribution has no more numbers */
@@ -176,22 +202,28 @@ struct trawl_output {
     enum trawl_finish_reason finish_reason;
     const int32_t *tokens;                            /* [n_tokens] */
     const float *logprobs, *entropies, *varentropies; /* [n_tokens]; natural logs, nats, nats^2 */
+    /* [n_tokens] with attn_entropy, else NULL: of the row that the token was chosen from, the mean over layers and heads
+     * of the entropy of attention in nats, and the variance of the entropy over the heads of a layer, mean over
+     * layers, in nats^2. */
+    const float *attn_entropies, *attn_varentropies;
     size_t n_tokens;
     double cumulative_logprob; /* sum of logprobs, in order, in double */
-    double score;              /* what the outputs of a request are ordered by; 0 for a sampled answer */
+    double score; /* what the outputs of a request are ordered by; 0 for a sampled answer without best_of */
     const struct trawl_top_logprob *top_logprobs; /* [n_tokens, n_top_logprobs] most probable first */
     size_t n_top_logprobs;
     uint32_t entropy_states[5]; /* by the policy: tokens chosen in each enum trawl_entropy_state */
     uint32_t n_inserted;        /* by the policy */
 };
 
-/* Pointers are valid until the next trawl_job_next or trawl_job_close. The fields from finish_reason to
- * cumulative_logprob are those of the first output; a request without any has none of them. */
+/* Pointers are valid until the next trawl_job_next or trawl_job_close. finish_reason is that of the first output, but for
+ * a request that failed, timed out or was cancelled; the fields from tokens to cumulative_logprob are those of the first
+ * output, and a request without any has none of them. */
 struct trawl_result {
     uint64_t request;
     enum trawl_finish_reason finish_reason;
     const int32_t *tokens;                            /* [n_tokens] */
     const float *logprobs, *entropies, *varentropies; /* [n_tokens]; natural logs, nats, nats^2 */
+    const float *attn_entropies, *attn_varentropies;  /* [n_tokens], or NULL: see struct trawl_output */
     size_t n_tokens, n_prompt;
     double cumulative_logprob;          /* sum of logprobs, in order, in double */
     const char *error;                  /* NULL unless TRAWL_FINISH_ERROR */
@@ -210,7 +242,10 @@ TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_job_open(trawl_engine *engine,
                                                        const struct trawl_job_config *config, trawl_job **out,
                                                        struct trawl_error *err);
 
-/* Add a request. A request that is invalid in itself is still numbered and ends with TRAWL_FINISH_ERROR. */
+/* Add a request. A request that is invalid in itself is still numbered and ends with TRAWL_FINISH_ERROR.
+ * errors: INVALID: a structure that was not initialised, a list that is NULL but has a number, the input has ended;
+ *         EXISTS: the journal has another request in this place.
+ * threads: one submits and ends the input, another may take results meanwhile. */
 TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_job_submit(trawl_job *job, const struct trawl_request *request,
                                                          struct trawl_error *err);
 /* No more requests will come. */
@@ -225,6 +260,13 @@ TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_job_next(trawl_job *job, struct tr
 /* Stop after the current step; async-signal-safe, any thread. */
 TRAWL_API void trawl_job_cancel(trawl_job *job);
 
+/* End one request, `request` in the order of submission, after the current step: its result comes in its turn, with
+ * what it had (TRAWL_FINISH_CANCELLED), and is journalled like any other. One that has ended stays as it ended; asking
+ * twice changes nothing. threads: any, callbacks too; not from a signal handler.
+ * errors: INVALID: no such request has been submitted. */
+TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_job_cancel_request(trawl_job *job, uint64_t request,
+                                                                 struct trawl_error *err);
+
 /* Counters so far; any thread. */
 struct trawl_job_stats {
     uint64_t submitted, finished; /* requests; finished ones include those from the journal */
@@ -233,9 +275,10 @@ struct trawl_job_stats {
     uint64_t prompt_tokens, generated_tokens; /* prompt tokens computed or found in the prefix cache */
     uint64_t cached_tokens;                   /* those found */
     uint64_t steps;                           /* of all replicas */
-    uint64_t computed_tokens; /* through the model: prompts and answers, after a preemption once more */
-    uint64_t queued, running; /* requests now: waiting, in the batch */
-    uint64_t preemptions;     /* times a running request gave up its memory to an older one */
+    uint64_t computed_tokens;      /* through the model: prompts and answers, after a preemption once more */
+    uint64_t queued, running;      /* requests now: waiting, in the batch */
+    uint64_t timed_out, cancelled; /* requests that ended so */
+    uint64_t preemptions;          /* times a running request gave up its memory to an older one */
     uint64_t kv_pages, kv_pages_held, kv_pages_idle; /* now, of 64 tokens; idle: kept for their content */
     uint64_t kv_pages_peak;                          /* most held at once */
     uint64_t kv_pages_evicted;                       /* idle ones that made room */

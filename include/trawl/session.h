@@ -14,6 +14,9 @@
  * and of a job with these tokens as its prompt. A job is faster for many prompts: sessions compute one at a
  * time.
  *
+ * What was computed before, by any session or job of the engine, is found in its prefix cache where an append wants no
+ * logits of it (docs/scheduling.md).
+ *
  * An engine has either a job open or sessions, any number of them; the other is refused. Sessions compute on
  * replica 0 of the mesh and share its KV cache. An engine of several processes (trawl/world.h) has none.
  *

@@ -3,7 +3,7 @@
  * to text by its chat template. It needs no engine.
  *
  *     trawl_tokenizer_open("Qwen2.5-0.5B", &tokenizer, &err);
- *     trawl_tokenizer_encode(tokenizer, "The sea is", 10, 0, &ids, &n, &err);
+ *     trawl_tokenizer_encode(tokenizer, "The sea is", 10, TRAWL_ENCODE_ADD_SPECIAL_TOKENS, &ids, &n, &err);
  *     ...
  *     trawl_tokenizer_decode(tokenizer, ids, n, true, &text, &n_text, &err);
  *     trawl_free(ids);

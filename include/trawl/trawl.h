@@ -32,7 +32,8 @@
  *         config.model_path = argc == 3 ? argv[1] : "";
  *         if (trawl_engine_open(&config, &engine, &err) != TRAWL_OK ||
  *             trawl_tokenizer_open(argv[1], &tokenizer, &err) != TRAWL_OK ||
- *             trawl_tokenizer_encode(tokenizer, argv[2], strlen(argv[2]), 0, &ids, &n, &err) != TRAWL_OK ||
+ *             trawl_tokenizer_encode(tokenizer, argv[2], strlen(argv[2]), TRAWL_ENCODE_ADD_SPECIAL_TOKENS,
+ *                                    &ids, &n, &err) != TRAWL_OK ||
  *             trawl_session_open(engine, &session, &err) != TRAWL_OK ||
  *             trawl_session_append(session, ids, n, NULL, NULL, &err) != TRAWL_OK) {
  *             return fprintf(stderr, "%s\n", err.message), 1;

@@ -4,9 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/api_best_of.h"
 #include "base/alloc.h"
-#include "base/hash.h"
-#include "base/philox.h"
 #include "base/size.h"
 #include "engine/engine_world.h"
 
@@ -15,40 +14,6 @@ enum { COMMIT_EVERY = 80, WAKE_MS = 100 };
 void trawl_job_config_init(struct trawl_job_config *config)
 {
     *config = (struct trawl_job_config){.size = sizeof *config};
-}
-
-void trawl_request_init(struct trawl_request *request)
-{
-    *request = (struct trawl_request){.size                 = sizeof *request,
-                                      .top_p                = 1,
-                                      .typical_p            = 1,
-                                      .xtc_threshold        = 0.1,
-                                      .repetition_penalty   = 1,
-                                      .max_tokens           = 16,
-                                      .num_return_sequences = 1,
-                                      .length_penalty       = 1,
-                                      .nbest_max_nodes      = 10000,
-                                      .nbest_max_outputs    = 1000};
-}
-
-static void free_request(struct tw_job_request *q, size_t n_sites)
-{
-    if (q == NULL) {
-        return;
-    }
-    for (size_t i = 0; q->rows != NULL && i < n_sites; i++) {
-        tw_free(q->rows[i]);
-    }
-    tw_job_mask_release(&q->mask);
-    tw_job_constraint_drop(q->constraint);
-    tw_job_outcome_release(&q->outcome);
-    tw_free(q->rows);
-    tw_free(q->row_capacity);
-    tw_job_search_release(&q->search);
-    tw_job_sampling_release(&q->sampling);
-    tw_free(q->ids);
-    tw_free(q->task_id);
-    tw_free(q);
 }
 
 /* Waits end at least every WAKE_MS, because a cancel from a signal handler cannot wake anybody. */
@@ -66,19 +31,29 @@ static void wait_changed(trawl_job *job)
 
 /* ---- the engine's side: called on its threads ---- */
 
+/* Refused when it was submitted: the engine has nothing to do with it. */
+static bool is_settled(const struct tw_job_request *q)
+{
+    return q == NULL || q->finished;
+}
+
 static enum tw_pull pull(void *user, bool wait, struct tw_request *out)
 {
     trawl_job *job      = user;
     enum tw_pull answer = TW_PULL_NONE_NOW;
     (void)pthread_mutex_lock(&job->lock);
     for (;;) {
+        while (job->next_pull < job->n_submitted && is_settled(job->requests[job->next_pull])) {
+            job->next_pull++;
+        }
         bool has = job->next_pull < job->n_submitted;
         if (job->run_ended || atomic_load(&job->cancelled) || (!has && job->input_ended)) {
             answer = TW_PULL_END;
             break;
         }
-        if (has && job->next_pull - job->next_result < job->window) {
-            *out   = job->requests[job->next_pull++]->engine;
+        if (has && (job->n_out < job->window || job->next_pull == job->next_result)) {
+            job->next_pull += tw_job_next_candidate(job->requests[job->next_pull], out) ? 1 : 0;
+            job->n_out++;
             answer = TW_PULL_REQUEST;
             break;
         }
@@ -100,11 +75,11 @@ static void stop(void *user)
     (void)pthread_mutex_unlock(&job->lock);
 }
 
-/* A request that is with the engine; nobody else touches it until it is finished. */
+/* A request that is with the engine; nobody else touches it, or the candidate that is meant, until it is finished. */
 static struct tw_job_request *request_of(trawl_job *job, uint64_t id)
 {
     (void)pthread_mutex_lock(&job->lock);
-    struct tw_job_request *q = job->requests[id];
+    struct tw_job_request *q = job->requests[tw_job_place(id)];
     (void)pthread_mutex_unlock(&job->lock);
     return q;
 }
@@ -119,10 +94,11 @@ static trawl_status on_rows(void *user, uint64_t id, size_t site, size_t positio
     if (job->store == NULL) {
         return TRAWL_OK;
     }
-    struct tw_job_request *q = request_of(job, id);
-    TW_TRY(tw_grow(&q->rows[site], &q->row_capacity[site], (position + n) * width, sizeof(float), err));
-    memcpy(q->rows[site] + position * width, rows, n * width * sizeof(float));
-    q->n_rows = position + n;
+    struct tw_job_request *q = tw_job_candidate(request_of(job, id), id);
+    size_t before            = position - q->engine.capture_from;
+    TW_TRY(tw_grow(&q->rows[site], &q->row_capacity[site], (before + n) * width, sizeof(float), err));
+    memcpy(q->rows[site] + before * width, rows, n * width * sizeof(float));
+    q->n_rows = before + n;
     return TRAWL_OK;
 }
 
@@ -130,20 +106,22 @@ static trawl_status on_logits(void *user, uint64_t id, size_t position, const fl
                               const float *logprobs, size_t n, size_t n_vocab, struct trawl_error *err)
 {
     trawl_job *job = user;
-    return job->config.on_logits(job->config.user, id, position, rows, logprobs, n, n_vocab, err);
+    return job->config.on_logits(job->config.user, tw_job_place(id), position, rows, logprobs, n, n_vocab,
+                                 err);
 }
 
 static trawl_status on_allowed(void *user, uint64_t id, const int32_t *tokens, size_t n, uint32_t *bits,
                                struct trawl_error *err)
 {
     trawl_job *job = user;
-    return job->config.allowed_tokens(job->config.user, id, tokens, n, bits, err);
+    return job->config.allowed_tokens(job->config.user, tw_job_place(id), tokens, n, bits, err);
 }
 
 static bool on_token(void *user, uint64_t id, int32_t token, float logprob)
 {
     trawl_job *job = user;
-    return job->config.on_token(job->config.user, id, token, logprob);
+    return request_of(job, id)->n_candidates > 0 ||
+           job->config.on_token(job->config.user, id, token, logprob);
 }
 
 static trawl_status on_finished(void *user, const struct tw_result *r, struct trawl_error *err)
@@ -151,15 +129,23 @@ static trawl_status on_finished(void *user, const struct tw_result *r, struct tr
     trawl_job *job           = user;
     struct tw_job_request *q = request_of(job, r->id);
     trawl_status status      = TRAWL_OK;
-    if (r->finish == TW_FINISH_CANCELLED) {
-        q->cancelled = true;
+    if (r->finish == TW_FINISH_DROPPED) {
+        q->dropped = true;
     } else {
-        status                 = tw_job_outcome_take(&q->outcome, r, err);
+        status = tw_job_outcome_take(&tw_job_candidate(q, r->id)->outcome, r, err);
+        if (status == TRAWL_OK && q->n_candidates > 0) {
+            if (atomic_fetch_sub(&q->n_left, 1) > 1) {
+                return TRAWL_OK;
+            }
+            status = tw_job_best_of_choose(q, job->n_sites, err);
+        }
         q->outcome.prompt_hash = q->prompt_hash;
         atomic_fetch_add(&job->n_finished, 1);
+        atomic_fetch_add(&job->n_timed_out, q->outcome.finish == TRAWL_FINISH_TIMEOUT);
+        atomic_fetch_add(&job->n_cancelled, q->outcome.finish == TRAWL_FINISH_CANCELLED);
     }
     (void)pthread_mutex_lock(&job->lock);
-    q->finished = !q->cancelled && status == TRAWL_OK;
+    q->finished = !q->dropped && status == TRAWL_OK;
     (void)pthread_cond_broadcast(&job->changed);
     (void)pthread_mutex_unlock(&job->lock);
     return status;
@@ -237,6 +223,10 @@ trawl_status trawl_job_open(trawl_engine *engine, const struct trawl_job_config 
                        "struct trawl_job_config has size %u, expected %zu: call _init first",
                        (unsigned)config->size, sizeof *config);
     }
+    if (!(config->timeout >= 0)) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "the job's timeout is %g, expected seconds, or 0 for none",
+                       config->timeout);
+    }
     const struct tw_world *world = tw_engine_settings(engine->engine)->world;
     if (config->allowed_tokens != NULL && world != NULL && world->all->size > 1) {
         return tw_fail(
@@ -269,77 +259,6 @@ trawl_status trawl_job_open(trawl_engine *engine, const struct trawl_job_config 
     return TRAWL_OK;
 }
 
-static uint64_t seed_of(const trawl_job *job, const struct trawl_request *request, uint64_t number)
-{
-    if (request->has_seed) {
-        return request->seed;
-    }
-    uint32_t key[2]     = {(uint32_t)job->config.random_seed, (uint32_t)(job->config.random_seed >> 32)};
-    uint32_t counter[4] = {(uint32_t)number, (uint32_t)(number >> 32), 0x74726177u,
-                           0}; /* "traw": apart from draws */
-    uint32_t block[4];
-    tw_philox(key, counter, block);
-    return (uint64_t)block[1] << 32 | block[0];
-}
-
-static trawl_status make_request(const trawl_job *job, const struct trawl_request *r, uint64_t id,
-                                 struct tw_job_request *q, struct trawl_error *err)
-{
-    size_t n        = 0;
-    uint64_t number = r->has_number ? r->number : id;
-    if (number < job->next_number || number >= INT64_MAX) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "request number %llu, expected %llu or more: numbers ascend",
-                       (unsigned long long)number, (unsigned long long)job->next_number);
-    }
-    if (!tw_size_add(r->n_prompt, r->n_stop_token_ids, &n)) {
-        return tw_fail(err, TRAWL_ERR_NOMEM, "a prompt of %zu tokens", r->n_prompt);
-    }
-    TW_TRY(tw_alloc(n, sizeof *q->ids, &q->ids, err));
-    if (r->n_prompt > 0) {
-        memcpy(q->ids, r->prompt, r->n_prompt * sizeof *q->ids);
-    }
-    if (r->n_stop_token_ids > 0) {
-        memcpy(q->ids + r->n_prompt, r->stop_token_ids, r->n_stop_token_ids * sizeof *q->ids);
-    }
-    TW_TRY(tw_strdup(r->task_id == NULL ? "" : r->task_id, &q->task_id, err));
-    TW_TRY(tw_alloc(job->n_sites, sizeof *q->rows, &q->rows, err));
-    TW_TRY(tw_alloc(job->n_sites, sizeof *q->row_capacity, &q->row_capacity, err));
-    q->number     = number;
-    q->sample_idx = r->sample_idx;
-    TW_TRY(tw_job_constraint_copy(&q->constraint, job->latest_constraint, r, err));
-    TW_TRY(tw_job_mask_copy(&q->mask, r, err));
-    q->prompt_hash = tw_job_mask_hash(&q->mask, r->n_prompt, tw_hash64(q->ids, n * sizeof *q->ids));
-    q->engine      = (struct tw_request){
-             .id         = id,
-             .prompt     = q->ids,
-             .n_prompt   = r->n_prompt,
-             .max_tokens = r->max_tokens,
-             .stop       = q->ids + r->n_prompt,
-             .n_stop     = r->n_stop_token_ids,
-             .mask       = q->mask.mask,
-             .constraint = tw_job_constraint_of(q->constraint),
-             .ignore_eos = r->ignore_eos,
-             .capture    = job->n_sites > 0,
-             .logits     = r->want_logits && job->config.on_logits != NULL,
-    };
-    TW_TRY(tw_job_sampling_copy(&q->sampling, r, seed_of(job, r, number), &q->engine.sampling, err));
-    TW_TRY(tw_job_search_copy(&q->search, r, &q->engine, err));
-    q->prompt_hash = tw_job_constraint_hash(q->constraint, tw_job_search_hash(&q->engine, q->prompt_hash));
-    if (id < job->n_journal) {
-        const struct tw_job_outcome *known = &job->committed[id];
-        if (known->number != number || known->prompt_hash != q->prompt_hash) {
-            return tw_fail(err, TRAWL_ERR_EXISTS,
-                           "request %llu is not the one in the journal: its %s differs",
-                           (unsigned long long)number,
-                           known->number != number ? "number" : "prompt, mask, search or constraint");
-        }
-        q->outcome         = job->committed[id];
-        job->committed[id] = (struct tw_job_outcome){0};
-        q->finished = q->from_journal = true;
-    }
-    return TRAWL_OK;
-}
-
 trawl_status trawl_job_submit(trawl_job *job, const struct trawl_request *request, struct trawl_error *err)
 {
     struct tw_job_request *q = NULL;
@@ -351,14 +270,19 @@ trawl_status trawl_job_submit(trawl_job *job, const struct trawl_request *reques
     if (job->input_ended) {
         return tw_fail(err, TRAWL_ERR_INVALID, "the job's input has ended");
     }
+    if (request->prompt == NULL && request->n_prompt > 0) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "prompt is NULL, expected a list of %zu", request->n_prompt);
+    }
+    TW_TRY(tw_api_request_check(request, err));
     TW_TRY(tw_alloc(1, sizeof *q, &q, err));
-    trawl_status status = make_request(job, request, job->n_submitted, q, err);
+    trawl_status status = tw_job_request_make(job, request, job->n_submitted, q, err);
     (void)pthread_mutex_lock(&job->lock);
     if (status == TRAWL_OK) {
         status = tw_grow(&job->requests, &job->capacity, job->n_submitted + 1, sizeof(void *), err);
     }
     if (status == TRAWL_OK) {
         job->next_number = q->number + 1;
+        atomic_fetch_add(&job->n_finished, q->finished && !q->from_journal);
         tw_job_constraint_drop(job->latest_constraint);
         job->latest_constraint            = tw_job_constraint_keep(q->constraint);
         job->requests[job->n_submitted++] = q;
@@ -366,7 +290,7 @@ trawl_status trawl_job_submit(trawl_job *job, const struct trawl_request *reques
     }
     (void)pthread_mutex_unlock(&job->lock);
     if (status != TRAWL_OK) {
-        free_request(q, job->n_sites);
+        tw_job_request_free(q, job->n_sites);
     }
     return status;
 }
@@ -449,6 +373,8 @@ static void fill_result(struct trawl_result *result, const struct tw_job_request
         result->logprobs           = o->outputs[0].logprobs;
         result->entropies          = o->outputs[0].entropies;
         result->varentropies       = o->outputs[0].varentropies;
+        result->attn_entropies     = o->outputs[0].attn_entropies;
+        result->attn_varentropies  = o->outputs[0].attn_varentropies;
         result->n_tokens           = o->outputs[0].n_tokens;
         result->cumulative_logprob = o->outputs[0].cumulative_logprob;
     }
@@ -458,7 +384,7 @@ trawl_status trawl_job_next(trawl_job *job, struct trawl_result *result, bool *m
 {
     struct tw_job_request *q = NULL;
     *more                    = false;
-    free_request(job->current, job->n_sites);
+    tw_job_request_free(job->current, job->n_sites);
     job->current = NULL;
     if (job->ended) {
         return TRAWL_OK;
@@ -475,6 +401,7 @@ trawl_status trawl_job_next(trawl_job *job, struct trawl_result *result, bool *m
     }
     (void)pthread_mutex_lock(&job->lock);
     job->requests[job->next_result++] = NULL;
+    job->n_out -= q->n_pulled;
     (void)pthread_cond_broadcast(&job->changed);
     (void)pthread_mutex_unlock(&job->lock);
     job->current = q;
@@ -487,6 +414,22 @@ void trawl_job_cancel(trawl_job *job)
 {
     atomic_store(&job->cancelled, true);
     tw_engine_cancel(job->engine->engine);
+}
+
+trawl_status trawl_job_cancel_request(trawl_job *job, uint64_t request, struct trawl_error *err)
+{
+    trawl_status status = TRAWL_OK;
+    (void)pthread_mutex_lock(&job->lock);
+    if (request >= job->n_submitted) {
+        status = tw_fail(
+            err, TRAWL_ERR_INVALID,
+            "there is no request %llu to cancel: %zu have been submitted, and their numbers begin at 0",
+            (unsigned long long)request, job->n_submitted);
+    } else if (job->requests[request] != NULL) { /* else its result has been taken */
+        atomic_store(&job->requests[request]->cancelled, true);
+    }
+    (void)pthread_mutex_unlock(&job->lock);
+    return status;
 }
 
 void trawl_job_stats(trawl_job *job, struct trawl_job_stats *stats)
@@ -503,6 +446,8 @@ void trawl_job_stats(trawl_job *job, struct trawl_job_stats *stats)
         .computed_tokens = e.computed_tokens,
         .queued  = job->n_submitted - tw_min_size(job->next_pull, job->n_submitted) + e.queued + e.preempted,
         .running = e.running,
+        .timed_out        = atomic_load(&job->n_timed_out),
+        .cancelled        = atomic_load(&job->n_cancelled),
         .preemptions      = e.preemptions,
         .kv_pages         = e.pages,
         .kv_pages_held    = e.held_pages,
@@ -540,9 +485,9 @@ void trawl_job_close(trawl_job **handle)
         (void)pthread_join(job->thread, NULL);
     }
     tw_job_close_files(job);
-    free_request(job->current, job->n_sites);
+    tw_job_request_free(job->current, job->n_sites);
     for (size_t i = 0; i < job->n_submitted; i++) {
-        free_request(job->requests[i], job->n_sites);
+        tw_job_request_free(job->requests[i], job->n_sites);
     }
     tw_job_constraint_drop(job->latest_constraint);
     tw_free(job->requests);

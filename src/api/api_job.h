@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts of a job: requests waiting and under way (api_job.c), what is written and read back
- * (api_job_commit.c). */
+/* The parts of a job: requests waiting and under way (api_job.c), what they are (api_job_request.c), what is written
+ * and read back (api_job_commit.c). */
 #ifndef TW_API_JOB_H
 #define TW_API_JOB_H
 
@@ -32,9 +32,13 @@ struct tw_job_request {
     struct tw_job_constraint *constraint; /* what engine.constraint points to; NULL: none */
     struct tw_job_mask mask;              /* owned: what engine.mask points to */
     uint64_t prompt_hash;                 /* with the mask in it */
-    bool finished, cancelled, from_journal;
+    struct tw_job_request *candidates;    /* [n_candidates] api_best_of.h; 0: there are none */
+    size_t n_candidates, n_returned, n_pulled;
+    _Atomic size_t n_left; /* of the candidates, those that have not ended */
+    bool finished, dropped, from_journal;
+    atomic_bool cancelled; /* what engine.cancelled points to */
     struct tw_job_outcome outcome;
-    float **rows;         /* [n_sites] captured so far, [n_rows, width] each */
+    float **rows;         /* [n_sites] captured so far, [n_rows, width] each, from engine.capture_from on */
     size_t *row_capacity; /* [n_sites] floats */
     size_t n_rows;        /* of site 0; all sites advance together */
 };
@@ -53,13 +57,13 @@ struct trawl_job {
     struct tw_job_request **requests; /* [n_submitted]; NULL once delivered */
     size_t n_submitted, capacity;
     size_t next_pull, next_result; /* request numbers */
-    size_t window;                 /* how far next_pull may run ahead of next_result */
+    size_t n_out, window; /* requests of the engine whose results have not been taken; so many at most */
     bool input_ended, run_ended;
     trawl_status run_status;
     struct trawl_error run_error;
 
     atomic_bool cancelled;
-    _Atomic uint64_t n_finished, n_committed;
+    _Atomic uint64_t n_finished, n_committed, n_timed_out, n_cancelled;
     pthread_t thread;
     bool started;
 
@@ -77,6 +81,12 @@ struct trawl_job {
     bool ended;
     struct tw_str line;
 };
+
+/* api_job_request.c: fill in the request with this id from what the caller gives, copies of all of it. Where the
+ * journal has its result it is finished; so is one that contradicts itself, with an error. In any case it is freed. */
+trawl_status tw_job_request_make(const trawl_job *job, const struct trawl_request *r, uint64_t id,
+                                 struct tw_job_request *q, struct trawl_error *err);
+void tw_job_request_free(struct tw_job_request *q, size_t n_sites); /* NULL allowed */
 
 /* Open journal and store, and read back what was committed. */
 trawl_status tw_job_open_files(trawl_job *job, const struct trawl_job_config *config,

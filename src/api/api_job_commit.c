@@ -36,7 +36,7 @@ static trawl_status read_record(void *user, uint64_t group, const char *text, si
 struct settings {
     struct tw_setting *list;
     size_t n;
-    char seed[24], commit[24], leaves[16], fingerprint[17];
+    char seed[24], commit[24], leaves[16], fingerprint[17], identity[17];
 };
 
 static void add_setting(struct settings *s, const char *key, const char *value)
@@ -58,7 +58,8 @@ static trawl_status collect_settings(const trawl_job *job, const struct trawl_jo
     (void)snprintf(s->commit, sizeof s->commit, "%zu", job->config.commit_every);
     (void)snprintf(s->leaves, sizeof s->leaves, "%d", e->tree_leaves);
     tw_hash_hex(tw_engine_model(job->engine->engine)->fingerprint, s->fingerprint);
-    add_setting(s, "model", s->fingerprint);
+    tw_hash_hex(tw_engine_model(job->engine->engine)->identity, s->identity);
+    add_setting(s, "model", s->identity);
     add_setting(s, "dtype", e->compute == TW_DTYPE_F32 ? "float32" : "bfloat16");
     add_setting(s, "kv_dtype", e->kv_dtype == TW_DTYPE_F32 ? "float32" : "bfloat16");
     add_setting(s, "tree_leaves", s->leaves);
@@ -137,26 +138,32 @@ static trawl_status add_record(trawl_job *job, const struct tw_job_request *q, s
     struct tw_json_writer w;
     tw_str_reset(&job->line);
     tw_json_writer_init(&w, &job->line, 0);
-    tw_job_outcome_write(&w, q->number, &q->outcome, q->engine.kind != TW_REQUEST_SAMPLE);
+    tw_job_outcome_write(&w, q->number, &q->outcome,
+                         q->engine.kind != TW_REQUEST_SAMPLE || q->n_returned > 0);
     TW_TRY(tw_json_writer_finish(&w, err));
     return tw_journal_add(job->journal, tw_str_text(&job->line), job->line.size, err);
 }
 
 static trawl_status store_rows(trawl_job *job, const struct tw_job_request *q, struct trawl_error *err)
 {
-    size_t n = q->n_rows, n_prompt = q->engine.n_prompt;
-    int32_t *token     = NULL;
+    size_t n = q->n_rows, n_prompt = q->engine.n_prompt, first = q->engine.capture_from;
+    int32_t *token = NULL, *position = NULL;
     uint8_t *generated = NULL;
     if (n == 0) {
-        return TRAWL_OK; /* a request that could not be run */
+        return TRAWL_OK; /* could not be run, or ended before there was any */
     }
     trawl_status status = tw_alloc(n, sizeof *token, &token, err);
     if (status == TRAWL_OK) {
         status = tw_alloc(n, sizeof *generated, &generated, err);
     }
+    if (status == TRAWL_OK) {
+        status = tw_alloc(n, sizeof *position, &position, err);
+    }
     for (size_t i = 0; status == TRAWL_OK && i < n; i++) {
-        generated[i] = i >= n_prompt;
-        token[i]     = i < n_prompt ? q->engine.prompt[i] : q->outcome.outputs[0].tokens[i - n_prompt];
+        size_t at    = first + i;
+        position[i]  = (int32_t)at;
+        generated[i] = at >= n_prompt;
+        token[i]     = at < n_prompt ? q->engine.prompt[at] : q->outcome.outputs[0].tokens[at - n_prompt];
     }
     if (status == TRAWL_OK) {
         struct tw_store_request r = {.id           = q->number,
@@ -164,6 +171,7 @@ static trawl_status store_rows(trawl_job *job, const struct tw_job_request *q, s
                                      .sample_idx   = q->sample_idx,
                                      .n_rows       = n,
                                      .token        = token,
+                                     .position     = position,
                                      .is_generated = generated};
         status                    = tw_store_begin_request(job->store, &r, err);
     }
@@ -174,6 +182,7 @@ static trawl_status store_rows(trawl_job *job, const struct tw_job_request *q, s
         status = tw_store_end_request(job->store, err);
     }
     tw_free(token);
+    tw_free(position);
     tw_free(generated);
     return status;
 }

@@ -70,11 +70,13 @@ trawl_status tw_job_mask_copy(struct tw_job_mask *out, const struct trawl_reques
         tw_job_mask_release(out);
         return status;
     }
-    if (request->attention_sinks > 0 || request->attention_window > 0) {
+    if (request->attention_sinks > 0 || request->attention_window > 0 ||
+        request->attention_heavy_hitters > 0) {
         tw_job_mask_release(out);
         out->mask.prune = true; /* of no kind: refused by the engine */
         if (from->kind == TRAWL_MASK_CAUSAL) {
-            out->mask.kind   = TW_MASK_WINDOW;
+            out->mask.kind   = request->attention_heavy_hitters > 0 ? TW_MASK_HEAVY : TW_MASK_WINDOW;
+            out->mask.heavy  = tw_ceil_div(request->attention_heavy_hitters, TW_KV_BLOCK);
             out->mask.sinks  = request->attention_sinks;
             out->mask.window = request->attention_window;
         }
@@ -101,6 +103,7 @@ uint64_t tw_job_mask_hash(const struct tw_job_mask *m, size_t n_prompt, uint64_t
                         k->prefix,
                         k->sinks,
                         k->window,
+                        k->heavy,
                         k->n_lengths,
                         k->n_rows,
                         tw_hash64(k->lengths, tw_mask_lengths_bytes(k)),

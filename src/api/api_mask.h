@@ -13,7 +13,7 @@ struct tw_job_mask {
     uint64_t *rows;
 };
 
-/* Copy request->attention_mask, or what attention_sinks and attention_window stand for. Lists are copied,
+/* Copy request->attention_mask, or what attention_sinks, attention_window and attention_heavy_hitters stand for. Lists are copied,
  * a matrix that is a function is asked for. Only NOMEM and what cannot be represented fails here; whether
  * the mask fits the prompt is the engine's to say. On failure nothing is left behind. */
 trawl_status tw_job_mask_copy(struct tw_job_mask *out, const struct trawl_request *request,

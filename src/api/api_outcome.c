@@ -9,7 +9,22 @@
 #include "base/hash.h"
 
 static const char *const finish_names[] = {
-    [TRAWL_FINISH_STOP] = "stop", [TRAWL_FINISH_LENGTH] = "length", [TRAWL_FINISH_ERROR] = "error"};
+    [TRAWL_FINISH_STOP] = "stop",           [TRAWL_FINISH_LENGTH] = "length",
+    [TRAWL_FINISH_ERROR] = "error",         [TRAWL_FINISH_TIMEOUT] = "timeout",
+    [TRAWL_FINISH_CANCELLED] = "cancelled",
+};
+
+const char *trawl_finish_reason_name(enum trawl_finish_reason reason)
+{
+    size_t i = (size_t)reason;
+    return i < sizeof finish_names / sizeof finish_names[0] ? finish_names[i] : NULL;
+}
+
+/* Measures of a token. */
+static size_t measures_each(const struct tw_job_outcome *o)
+{
+    return o->attn_entropy ? 5 : 3;
+}
 
 /* Memory for outputs whose n_tokens are set in o->outputs. */
 static trawl_status lay_out(struct tw_job_outcome *o, struct trawl_error *err)
@@ -20,16 +35,20 @@ static trawl_status lay_out(struct tw_job_outcome *o, struct trawl_error *err)
         n_top += o->outputs[i].n_tokens * o->outputs[i].n_top_logprobs;
     }
     TW_TRY(tw_alloc(n, sizeof *o->tokens, &o->tokens, err));
-    TW_TRY(tw_alloc(3 * n, sizeof *o->measures, &o->measures, err));
+    TW_TRY(tw_alloc(measures_each(o) * n, sizeof *o->measures, &o->measures, err));
     TW_TRY(tw_alloc(n_top, sizeof *o->top, &o->top, err));
     n = n_top = 0;
     for (size_t i = 0; i < o->n_outputs; i++) {
         struct trawl_output *out = &o->outputs[i];
         out->tokens              = o->tokens + n;
-        out->logprobs            = o->measures + 3 * n;
+        out->logprobs            = o->measures + measures_each(o) * n;
         out->entropies           = out->logprobs + out->n_tokens;
         out->varentropies        = out->entropies + out->n_tokens;
         out->top_logprobs        = o->top + n_top;
+        if (o->attn_entropy) {
+            out->attn_entropies    = out->varentropies + out->n_tokens;
+            out->attn_varentropies = out->attn_entropies + out->n_tokens;
+        }
         n += out->n_tokens;
         n_top += out->n_tokens * out->n_top_logprobs;
     }
@@ -79,8 +98,10 @@ static enum trawl_finish_reason reason_of(enum tw_finish finish)
     switch (finish) {
     case TW_FINISH_STOP: return TRAWL_FINISH_STOP;
     case TW_FINISH_LENGTH: return TRAWL_FINISH_LENGTH;
+    case TW_FINISH_TIMEOUT: return TRAWL_FINISH_TIMEOUT;
+    case TW_FINISH_CANCELLED: return TRAWL_FINISH_CANCELLED;
     case TW_FINISH_ERROR:
-    case TW_FINISH_CANCELLED: break;
+    case TW_FINISH_DROPPED: break;
     }
     return TRAWL_FINISH_ERROR;
 }
@@ -101,6 +122,7 @@ trawl_status tw_job_outcome_take(struct tw_job_outcome *o, const struct tw_resul
         memcpy(o->outputs[i].entropy_states, r->outputs[i].policy.states,
                sizeof o->outputs[i].entropy_states);
     }
+    o->attn_entropy = r->n_outputs > 0 && r->outputs[0].attn_entropies != NULL;
     TW_TRY(lay_out(o, err));
     for (size_t i = 0; i < r->n_outputs; i++) {
         const struct tw_output *from = &r->outputs[i];
@@ -112,6 +134,10 @@ trawl_status tw_job_outcome_take(struct tw_job_outcome *o, const struct tw_resul
             memcpy(to + n, from->entropies, n * sizeof(float));
             memcpy(to + 2 * n, from->varentropies, n * sizeof(float));
         }
+        if (n > 0 && o->attn_entropy && from->attn_entropies != NULL && from->attn_varentropies != NULL) {
+            memcpy(to + 3 * n, from->attn_entropies, n * sizeof(float));
+            memcpy(to + 4 * n, from->attn_varentropies, n * sizeof(float));
+        }
         for (size_t k = 0; k < n * from->n_top; k++) {
             top_of(o, i)[k] =
                 (struct trawl_top_logprob){.token = from->top[k].token, .logprob = from->top[k].logprob};
@@ -119,6 +145,31 @@ trawl_status tw_job_outcome_take(struct tw_job_outcome *o, const struct tw_resul
     }
     sum(o);
     return r->error == NULL ? TRAWL_OK : tw_strdup(r->error->message, &o->error, err);
+}
+
+trawl_status tw_job_outcome_join(struct tw_job_outcome *o, const struct tw_job_outcome *const *from, size_t n,
+                                 struct trawl_error *err)
+{
+    TW_TRY(tw_alloc(n, sizeof *o->outputs, &o->outputs, err));
+    o->n_outputs = n;
+    for (size_t i = 0; i < n; i++) {
+        o->outputs[i]       = from[i]->outputs[0];
+        o->outputs[i].score = o->outputs[i].cumulative_logprob;
+        o->attn_entropy     = o->attn_entropy || from[i]->attn_entropy;
+    }
+    TW_TRY(lay_out(o, err));
+    for (size_t i = 0; i < n; i++) {
+        const struct trawl_output *one = &from[i]->outputs[0];
+        size_t n_top                   = one->n_tokens * one->n_top_logprobs;
+        if (one->n_tokens > 0) {
+            memcpy(tokens_of(o, i), one->tokens, one->n_tokens * sizeof *one->tokens);
+            memcpy(measures_of(o, i), one->logprobs, measures_each(o) * one->n_tokens * sizeof(float));
+        }
+        if (n_top > 0) {
+            memcpy(top_of(o, i), one->top_logprobs, n_top * sizeof *one->top_logprobs);
+        }
+    }
+    return TRAWL_OK;
 }
 
 /* ---- writing ---- */
@@ -191,6 +242,10 @@ static void write_answer(struct tw_json_writer *w, enum trawl_finish_reason fini
     write_floats(w, "logprobs", o->logprobs, o->n_tokens);
     write_floats(w, "entropy", o->entropies, o->n_tokens);
     write_floats(w, "varentropy", o->varentropies, o->n_tokens);
+    if (o->attn_entropies != NULL) {
+        write_floats(w, "attn_entropy", o->attn_entropies, o->n_tokens);
+        write_floats(w, "attn_varentropy", o->attn_varentropies, o->n_tokens);
+    }
     if (o->n_top_logprobs > 0) {
         write_top(w, o);
     }
@@ -360,7 +415,12 @@ static trawl_status read_output(const json_t *j, struct tw_job_outcome *o, size_
     TW_TRY(read_policy(j, &o->outputs[i], err));
     TW_TRY(read_floats(j, "logprobs", to, n, err));
     TW_TRY(read_floats(j, "entropy", to + n, n, err));
-    return read_floats(j, "varentropy", to + 2 * n, n, err);
+    TW_TRY(read_floats(j, "varentropy", to + 2 * n, n, err));
+    if (!o->attn_entropy) {
+        return TRAWL_OK;
+    }
+    TW_TRY(read_floats(j, "attn_entropy", to + 3 * n, n, err));
+    return read_floats(j, "attn_varentropy", to + 4 * n, n, err);
 }
 
 static trawl_status read_n_top(const json_t *j, struct trawl_output *o, struct trawl_error *err)
@@ -388,6 +448,7 @@ static trawl_status read_outputs(const json_t *record, struct tw_job_outcome *o,
         o->outputs[i].n_tokens = json_array_size(tokens);
         TW_TRY(read_n_top(output_at(record, list, i), &o->outputs[i], err));
     }
+    o->attn_entropy = n > 0 && json_object_get(output_at(record, list, 0), "attn_entropy") != NULL;
     TW_TRY(lay_out(o, err));
     for (size_t i = 0; i < n; i++) {
         TW_TRY(read_output(output_at(record, list, i), o, i, err));

@@ -11,8 +11,9 @@ struct tw_job_outcome {
     enum trawl_finish_reason finish;
     struct trawl_output *outputs; /* [n_outputs] owned; they point into the next two */
     size_t n_outputs;
-    int32_t *tokens;               /* of all outputs; owned */
-    float *measures;               /* of each output its logprobs, entropies, varentropies; owned */
+    int32_t *tokens;   /* of all outputs; owned */
+    float *measures;   /* of each output its logprobs, entropies, varentropies, perhaps the next; owned */
+    bool attn_entropy; /* the entropies of attention were measured, of all outputs */
     struct trawl_top_logprob *top; /* of all outputs; owned */
     uint64_t n_nodes;
     bool truncated;
@@ -23,6 +24,9 @@ struct tw_job_outcome {
 
 /* A copy of what the engine found; number and hash stay as they are. */
 trawl_status tw_job_outcome_take(struct tw_job_outcome *o, const struct tw_result *r,
+                                 struct trawl_error *err);
+/* The first outputs of n outcomes, which have one, in this order; their scores are their log-probabilities. */
+trawl_status tw_job_outcome_join(struct tw_job_outcome *o, const struct tw_job_outcome *const *from, size_t n,
                                  struct trawl_error *err);
 void tw_job_outcome_release(struct tw_job_outcome *o);
 

@@ -3,9 +3,14 @@
 #ifndef TW_API_SAMPLING_H
 #define TW_API_SAMPLING_H
 
+#include "engine/engine.h"
 #include "sample/sample.h"
 #include "trawl/job.h"
 #include "json/json.h"
+
+/* Is it a request at all: structures are of this library's size, lists that have a number are there (the prompt is
+ * not looked at)? */
+trawl_status tw_api_request_check(const struct trawl_request *request, struct trawl_error *err);
 
 /* Lists are borrowed from the request. */
 struct tw_sample_params tw_api_sampling(const struct trawl_request *request, uint64_t seed);
@@ -19,6 +24,8 @@ struct tw_job_sampling {
 trawl_status tw_job_sampling_copy(struct tw_job_sampling *s, const struct trawl_request *request,
                                   uint64_t seed, struct tw_sample_params *out, struct trawl_error *err);
 void tw_job_sampling_release(struct tw_job_sampling *s);
+/* What the tokens of an answer depend on beyond the prompt, mixed into `hash`. */
+uint64_t tw_job_sampling_hash(const struct tw_request *q, uint64_t hash);
 
 /* NULL: off. */
 struct tw_policy tw_api_policy(const struct trawl_entropy_policy *policy);

@@ -109,17 +109,22 @@ static trawl_status check_request(const struct trawl_request *r, struct trawl_er
     const char *what = r->num_beams > 0                              ? "num_beams"
                        : r->n_completions > 0                        ? "n_completions"
                        : r->nbest_min_prob != 0                      ? "nbest_min_prob"
+                       : r->best_of > 1                              ? "best_of"
                        : r->attention_mask.kind != TRAWL_MASK_CAUSAL ? "attention_mask"
                        : r->attention_window > 0                     ? "attention_window"
+                       : r->attention_sinks > 0                      ? "attention_sinks"
+                       : r->attention_heavy_hitters > 0              ? "attention_heavy_hitters"
+                       : r->attn_entropy                             ? "attn_entropy"
                        : r->constraint_kind != TRAWL_CONSTRAINT_NONE ? "constraint_kind"
                        : r->entropy_policy != NULL                   ? "entropy_policy"
                        : r->top_logprobs > 0                         ? "top_logprobs"
+                       : r->timeout != 0                             ? "timeout"
                                                                      : NULL;
     if (what != NULL) {
         return tw_fail(err, TRAWL_ERR_INVALID, "%s is set: it is for jobs, a session samples one token",
                        what);
     }
-    return TRAWL_OK;
+    return tw_api_request_check(r, err);
 }
 
 trawl_status trawl_session_sample(trawl_session *session, const struct trawl_request *request,

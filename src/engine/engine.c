@@ -60,8 +60,9 @@ static trawl_status resolve(struct tw_engine *e, const struct tw_model_config *m
         c->max_model_len = m->max_positions;
     }
     if (c->max_model_len > m->max_positions) {
-        return tw_fail(err, TRAWL_ERR_INVALID, "max_model_len is %zu, the model's context is %zu",
-                       c->max_model_len, m->max_positions);
+        return tw_fail(err, TRAWL_ERR_INVALID, "max_model_len is %zu, the model's context is %zu%s",
+                       c->max_model_len, m->max_positions,
+                       m->window == m->max_positions ? ", its sliding window" : "");
     }
     if (c->kv_cache_bytes == 0) {
         size_t page       = tw_kv_page_bytes(c->kv_dtype, m->n_layers, m->n_kv_heads, m->head_dim);

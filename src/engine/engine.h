@@ -7,6 +7,7 @@
 #ifndef TW_ENGINE_ENGINE_H
 #define TW_ENGINE_ENGINE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -122,16 +123,33 @@ struct tw_request {
     struct tw_score_params score; /* TW_REQUEST_SCORE */
     struct tw_nbest_params nbest; /* TW_REQUEST_NBEST */
     bool ignore_eos;              /* the model's own end tokens do not end it (stop still does) */
-    bool capture;                 /* deliver the rows of the run's sites */
-    bool logits;                  /* deliver the logits of every prompt position */
+    bool attn_entropy;   /* measure the entropy of the attention of every row that a token is chosen from */
+    bool capture;        /* deliver the rows of the run's sites */
+    size_t capture_from; /* from this position on: 0 to n_prompt */
+    bool logits;         /* deliver the logits of prompt positions */
+    size_t logits_from;  /* from this one on: less than n_prompt */
+    double timeout;      /* seconds that the request may take; 0: any */
+    uint64_t since_ns;   /* from this time on, by tw_clock_ns */
+    /* Set by anyone at any time: the request ends. Borrowed like prompt; NULL: nobody will. */
+    const atomic_bool *cancelled;
 };
 
-enum tw_finish { TW_FINISH_STOP, TW_FINISH_LENGTH, TW_FINISH_ERROR, TW_FINISH_CANCELLED };
+/* Before it has ended by itself a request ends after a step, with what it has: past its timeout or cancelled. DROPPED:
+ * the run ended first, and there is nothing to be had of the request. */
+enum tw_finish {
+    TW_FINISH_STOP,
+    TW_FINISH_LENGTH,
+    TW_FINISH_ERROR,
+    TW_FINISH_TIMEOUT,
+    TW_FINISH_CANCELLED,
+    TW_FINISH_DROPPED
+};
 
 /* One continuation of the prompt. Everything is borrowed during the call. */
 struct tw_output {
     const int32_t *tokens;                            /* [n_tokens] generated, an end token included */
     const float *logprobs, *entropies, *varentropies; /* [n_tokens] */
+    const float *attn_entropies, *attn_varentropies;  /* [n_tokens], or NULL: not measured */
     size_t n_tokens;
     const struct tw_top_logprob *top; /* [n_tokens, n_top] */
     size_t n_top;
@@ -142,7 +160,7 @@ struct tw_output {
 
 struct tw_result {
     uint64_t id;
-    enum tw_finish finish;           /* of the request: that of its first output, or why there is none */
+    enum tw_finish finish; /* of the request: that of its first output, or why there is none or no more */
     const struct tw_output *outputs; /* [n_outputs] */
     size_t n_outputs;
     size_t n_prompt;
@@ -181,7 +199,7 @@ struct tw_work {
 
 /* Run until `work` is at its end, on the caller's thread and those of the other replicas. `sites` are
  * captured for requests that ask. TRAWL_ERR_CANCELLED after tw_engine_cancel: requests that were under way
- * are reported as cancelled. A request that can never run (longer than max_model_len or than the KV cache)
+ * are reported as dropped. A request that can never run (longer than max_model_len or than the KV cache)
  * is finished with TW_FINISH_ERROR and the numbers; others go on. */
 trawl_status tw_engine_run(struct tw_engine *engine, const struct tw_work *work, const struct tw_site *sites,
                            size_t n_sites, struct trawl_error *err);

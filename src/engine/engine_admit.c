@@ -6,21 +6,52 @@
 #include "base/size.h"
 #include "engine/engine_int.h"
 
-/* Every step has room for prefill_chunk rows of the oldest prompt, and for as many rows of logits as decoding
- * branches leave. */
+/* A step has room for as many rows of logits as decoding branches leave: all that is computed together must fit, if
+ * logits of it are wanted. */
+static trawl_status check_logit_rows(const struct tw_replica *r, const struct tw_request *q,
+                                     struct trawl_error *err)
+{
+    size_t rows = r->max_logit_rows - r->engine->config.batch_size;
+    struct trawl_error why;
+    bool behind = q->mask.kind == TW_MASK_PREFIX && q->logits_from >= q->mask.prefix;
+    if (!q->logits || behind || tw_mask_check(&q->mask, q->n_prompt, rows, &why) == TRAWL_OK) {
+        return TRAWL_OK;
+    }
+    return tw_fail(
+        err, TRAWL_ERR_LIMIT,
+        "attention mask: more than %zu positions see each other ahead and must be computed in one step, "
+        "which "
+        "gives logits of %zu at most%s",
+        rows, rows,
+        q->mask.kind == TW_MASK_PREFIX ? ": they can be had from behind the prefix on (logits_from)" : "");
+}
+
+/* Every step has room for prefill_chunk rows of the oldest prompt. */
 static trawl_status check_mask(const struct tw_replica *r, const struct tw_request *q,
                                struct trawl_error *err)
 {
-    size_t together = r->engine->config.prefill_chunk;
-    if (q->logits) {
-        together = tw_min_size(together, r->max_logit_rows - r->engine->config.batch_size);
-    }
     if (q->kind != TW_REQUEST_SAMPLE && (q->mask.prune || q->mask.kind == TW_MASK_BLOCK_DIAGONAL)) {
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
                        "attention mask: %s is for sampled answers, not for beams, n-best search and scoring",
                        q->mask.prune ? "attention_window" : "block_diagonal");
     }
-    return tw_mask_check(&q->mask, q->n_prompt, together, err);
+    TW_TRY(tw_mask_check(&q->mask, q->n_prompt, r->engine->config.prefill_chunk, err));
+    return check_logit_rows(r, q, err);
+}
+
+static trawl_status check_rows(const struct tw_request *q, struct trawl_error *err)
+{
+    if (q->capture && q->capture_from > q->n_prompt) {
+        return tw_fail(err, TRAWL_ERR_INVALID,
+                       "capture_from is %zu, expected 0 to the %zu tokens of the prompt", q->capture_from,
+                       q->n_prompt);
+    }
+    if (q->logits && q->logits_from >= q->n_prompt) {
+        return tw_fail(err, TRAWL_ERR_INVALID,
+                       "logits_from is %zu, expected less than the %zu tokens of the prompt", q->logits_from,
+                       q->n_prompt);
+    }
+    return TRAWL_OK;
 }
 
 /* Why a request can never run here, if so. */
@@ -43,11 +74,19 @@ static trawl_status check_request(const struct tw_replica *r, const struct tw_re
                            vocab);
         }
     }
+    for (size_t i = 0; i < q->n_stop; i++) {
+        if (q->stop[i] < 0 || (size_t)q->stop[i] >= vocab) {
+            return tw_fail(err, TRAWL_ERR_INVALID, "stop_token_ids holds %d, the vocabulary has %zu ids",
+                           (int)q->stop[i], vocab);
+        }
+    }
     if (kind->check != NULL) {
         TW_TRY(kind->check(r, q, err));
     }
+    TW_TRY(check_rows(q, err));
     TW_TRY(check_mask(r, q, err));
     TW_TRY(tw_limits_check(q, err));
+    TW_TRY(tw_replica_check_timeout(q, err));
     size_t pages = kind->pages(r, q);
     if (pages > r->pages.n_pages) {
         return tw_fail(err, TRAWL_ERR_LIMIT,
@@ -91,6 +130,8 @@ static enum tw_pull pull(struct tw_replica *r)
     }
     if (status != TRAWL_OK || check_request(r, q, &why) != TRAWL_OK) {
         r->status = refuse(r, &why);
+    } else {
+        (void)tw_replica_end_held(r);
     }
     return answer;
 }
@@ -118,7 +159,7 @@ static size_t outstanding(const struct tw_replica *r)
     for (size_t i = 0; i < r->n_running; i++) {
         const struct tw_group *g = r->groups[i];
         for (size_t j = 0; j < g->width; j++) {
-            n += g->branches[j].active ? lacking(r, &g->branches[j]) : 0;
+            n += g->branches[j].active && !g->branches[j].spare ? lacking(r, &g->branches[j]) : 0;
         }
     }
     return n;
@@ -127,7 +168,7 @@ static size_t outstanding(const struct tw_replica *r)
 /* Of the first n pages of these tokens, those that cost nothing because running groups hold them. */
 static size_t shared(const struct tw_replica *r, const struct tw_request *q, const int32_t *tokens, size_t n)
 {
-    return tw_replica_shares(r, q) ? tw_kv_prefix_held(&r->prefix, 0, tokens, n) : 0;
+    return tw_replica_shares(r, q) ? tw_kv_prefix_held(&r->prefix, tw_replica_space(r, q), tokens, n) : 0;
 }
 
 /* The first group to run always has room: check_request saw that it fits the cache. */
@@ -142,8 +183,7 @@ static bool has_room_for(const struct tw_replica *r, const struct tw_request *q)
     const struct tw_group_kind *kind = tw_group_kind_of(q);
     size_t width                     = kind->width(r, q);
     size_t n_pages = tw_min_size(tw_mask_pages(&q->mask, q->n_prompt) + width, kind->pages(r, q));
-    bool every_row = q->logits || (q->capture && r->n_sites > 0);
-    n_pages -= every_row ? 0 : shared(r, q, q->prompt, (q->n_prompt - 1) / TW_KV_BLOCK);
+    n_pages -= shared(r, q, q->prompt, tw_replica_unwanted(r, q) / TW_KV_BLOCK);
     return width <= r->engine->config.batch_size - r->n_slots && has_room(r, n_pages);
 }
 
@@ -161,7 +201,7 @@ static size_t pages_to_resume(const struct tw_replica *r, const struct tw_group 
     const struct tw_request *q  = &g->request;
     const struct tw_sequence *s = &g->branches[0];
     if (g->anew) {
-        return tw_mask_pages(&q->mask, q->n_prompt) + g->width;
+        return tw_mask_pages(&q->mask, q->n_prompt) + g->slots;
     }
     size_t n = lacking(r, s) - shared(r, q, s->tokens, tw_replica_reusable(r, s));
     for (size_t j = 1; j < g->width; j++) {
@@ -210,7 +250,7 @@ bool tw_replica_admit(struct tw_replica *r)
             continue;
         }
         r->has_held = false;
-        r->n_slots += g->width;
+        r->n_slots += g->slots;
         r->groups[r->n_groups++] = g;
         r->n_running++;
     }
@@ -220,7 +260,7 @@ bool tw_replica_admit(struct tw_replica *r)
 void tw_replica_dismiss(struct tw_replica *r, size_t group)
 {
     struct tw_group *g = r->groups[group];
-    r->n_slots -= g->width;
+    r->n_slots -= g->slots;
     r->n_running -= group < r->n_running ? 1 : 0;
     r->n_groups--;
     for (size_t i = group; i < r->n_groups; i++) {

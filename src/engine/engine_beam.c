@@ -150,19 +150,12 @@ static trawl_status begin(struct tw_replica *r, struct tw_group *g, struct trawl
     TW_TRY(tw_alloc(3 * n * q->max_tokens, sizeof *b->answer_measures, &b->answer_measures, err));
     lay_out(b, n, q->max_tokens);
     b->n_beams = 1;
-    for (size_t i = 1; i < n; i++) { /* they fork from the first */
-        TW_TRY(tw_sequence_init(&g->branches[i], g, q->n_prompt + q->max_tokens, q->max_tokens, err));
-        g->branches[i].active = false;
-    }
-    return tw_group_start(g, &g->branches[0], q->max_tokens, q->n_prompt - 1, err);
+    return tw_group_start(g, q->max_tokens, q->max_tokens, q->n_prompt - 1, err);
 }
 
 static void end(struct tw_group *g)
 {
     struct beam_state *b = g->state;
-    if (b == NULL) {
-        return;
-    }
     tw_free(b->slot);
     tw_free(b->score);
     tw_free(b->rows);
@@ -230,17 +223,18 @@ static float length_divisor(double penalty, size_t length)
     return (float)powl((long double)length, (long double)penalty);
 }
 
-/* An answer takes its place among the best, if it has one. `s`: the beam it continues. */
-static void add_answer(struct tw_group *g, const struct continuation *c, const struct tw_sequence *s,
-                       const struct beam_row *from, enum tw_finish finish)
+/* A beam as it is takes its place among the best answers, if it has one: NULL, or the answer, with room for another
+ * token. `length`: what the sum of its scores is divided by. */
+static struct answer *add_beam(struct tw_group *g, const struct tw_sequence *s, float sum, size_t length,
+                               enum tw_finish finish)
 {
     struct beam_state *b = g->state;
     size_t n             = s->n_tokens - g->request.n_prompt;
-    float score          = c->score / length_divisor(g->request.beam.length_penalty, n + 1);
+    float score          = sum / length_divisor(g->request.beam.length_penalty, length);
     size_t at            = b->n_answers;
     if (at == g->request.beam.num_beams) {
         if (!(score > b->answers[at - 1].score)) {
-            return;
+            return NULL;
         }
         at--;
     } else {
@@ -254,14 +248,26 @@ static void add_answer(struct tw_group *g, const struct continuation *c, const s
     memcpy(a.logprobs, s->logprobs, n * sizeof *a.logprobs);
     memcpy(a.entropies, s->entropies, n * sizeof *a.entropies);
     memcpy(a.varentropies, s->varentropies, n * sizeof *a.varentropies);
-    a.tokens[n]       = c->token.token;
-    a.logprobs[n]     = c->token.logprob;
-    a.entropies[n]    = from->entropy;
-    a.varentropies[n] = from->varentropy;
-    a.n_tokens        = n + 1;
-    a.score           = score;
-    a.finish          = finish;
-    b->answers[at]    = a;
+    a.n_tokens     = n;
+    a.score        = score;
+    a.finish       = finish;
+    b->answers[at] = a;
+    return &b->answers[at];
+}
+
+/* The same with one token more. `s`: the beam it continues. */
+static void add_answer(struct tw_group *g, const struct continuation *c, const struct tw_sequence *s,
+                       const struct beam_row *from, enum tw_finish finish)
+{
+    size_t n         = s->n_tokens - g->request.n_prompt;
+    struct answer *a = add_beam(g, s, c->score, n + 1, finish);
+    if (a != NULL) {
+        a->tokens[n]       = c->token.token;
+        a->logprobs[n]     = c->token.logprob;
+        a->entropies[n]    = from->entropy;
+        a->varentropies[n] = from->varentropy;
+        a->n_tokens        = n + 1;
+    }
 }
 
 /* Part the continuations into answers and the beams of the next step; how many of these there are. */
@@ -345,15 +351,11 @@ static void append(struct tw_group *g, size_t branch, const struct tw_scored_tok
     s->n_wanted              = s->n_tokens;
 }
 
-static trawl_status report(struct tw_replica *r, struct tw_group *g)
+/* The best answers; `how`: what the request ends by. */
+static trawl_status report_as(struct tw_replica *r, struct tw_group *g, enum tw_finish how)
 {
     struct beam_state *b = g->state;
     size_t n             = tw_min_size(b->n_answers, g->request.beam.num_return_sequences);
-    struct trawl_error why;
-    if (n == 0) {
-        (void)tw_fail(&why, TRAWL_ERR_INVALID, "no continuation has a probability that is a number");
-        return tw_group_report(r, &g->request, TW_FINISH_ERROR, NULL, 0, &why);
-    }
     for (size_t i = 0; i < n; i++) {
         const struct answer *a = &b->answers[i];
         b->outputs[i]          = (struct tw_output){.tokens       = a->tokens,
@@ -364,7 +366,32 @@ static trawl_status report(struct tw_replica *r, struct tw_group *g)
                                                     .score        = (double)a->score,
                                                     .finish       = a->finish};
     }
-    return tw_group_report(r, &g->request, b->outputs[0].finish, b->outputs, n, NULL);
+    return tw_group_report(r, &g->request, how, b->outputs, n, NULL);
+}
+
+static trawl_status report(struct tw_replica *r, struct tw_group *g)
+{
+    const struct beam_state *b = g->state;
+    struct trawl_error why;
+    if (b->n_answers == 0) {
+        (void)tw_fail(&why, TRAWL_ERR_INVALID, "no continuation has a probability that is a number");
+        return tw_group_report(r, &g->request, TW_FINISH_ERROR, NULL, 0, &why);
+    }
+    return report_as(r, g, b->answers[0].finish);
+}
+
+/* As Hugging Face does at max_time: beams that have not ended are answers as well. */
+static trawl_status report_so_far(struct tw_replica *r, struct tw_group *g, enum tw_finish how)
+{
+    struct beam_state *b = g->state;
+    for (size_t j = 0; j < b->n_beams; j++) {
+        const struct tw_sequence *s = &g->branches[b->slot[j]];
+        size_t length               = s->n_tokens - g->request.n_prompt;
+        if (length > 0) { /* else it is the prompt */
+            (void)add_beam(g, s, b->score[j], length, how);
+        }
+    }
+    return report_as(r, g, how);
 }
 
 static trawl_status advance(struct tw_replica *r, struct tw_group *g, bool *done)
@@ -401,4 +428,5 @@ const struct tw_group_kind tw_group_beam = {.check   = check,
                                             .begin   = begin,
                                             .row     = row,
                                             .advance = advance,
+                                            .report  = report_so_far,
                                             .end     = end};

@@ -12,8 +12,10 @@ enum { ROUND_MOST_NS = 1000 * 1000 * 1000 };
 /* A request that is with a head. */
 struct lent {
     uint64_t id;
-    bool stopped;    /* the work wants no more tokens: what comes after these ... */
-    size_t n_tokens; /* ... so many is dropped */
+    const atomic_bool *cancelled; /* as of the request */
+    bool told;                    /* the head knows */
+    bool stopped;                 /* the work wants no more tokens: what comes after these ... */
+    size_t n_tokens;              /* ... so many is dropped */
     bool used;
 };
 
@@ -79,7 +81,7 @@ static trawl_status lend(struct head *h, const struct tw_request *q, struct traw
     if (h->n_lent++ == 0) {
         h->silent = 0;
     }
-    h->lent[i] = (struct lent){.id = q->id, .used = true};
+    h->lent[i] = (struct lent){.id = q->id, .cancelled = q->cancelled, .used = true};
     return tw_mail_send(&h->mail, &letter->letter, bytes, err);
 }
 
@@ -117,6 +119,20 @@ static trawl_status hand_out(struct tw_dispatcher *d, bool *moved, struct trawl_
             d->ended = true;
             TW_TRY(send_to_all(d, TW_LETTER_NO_MORE, err));
             break;
+        }
+    }
+    return TRAWL_OK;
+}
+
+/* Requests that were cancelled since the last round. */
+static trawl_status tell_cancelled(struct head *h, struct trawl_error *err)
+{
+    for (size_t i = 0; i < h->room; i++) {
+        struct lent *l = &h->lent[i];
+        if (l->used && !l->told && l->cancelled != NULL &&
+            atomic_load_explicit(l->cancelled, memory_order_relaxed)) {
+            l->told = true;
+            TW_TRY(send_short(h, TW_LETTER_CANCEL, l->id, err));
         }
     }
     return TRAWL_OK;
@@ -172,7 +188,7 @@ static trawl_status take_done(struct tw_dispatcher *d, struct head *h, const str
     h->done = true;
     TW_TRY(send_short(h, TW_LETTER_FAREWELL, 0, err));
     for (size_t i = 0; i < h->room; i++) { /* only a run that was stopped leaves any */
-        struct tw_result result = {.id = h->lent[i].id, .finish = TW_FINISH_CANCELLED};
+        struct tw_result result = {.id = h->lent[i].id, .finish = TW_FINISH_DROPPED};
         if (h->lent[i].used) {
             h->lent[i].used = false;
             h->n_lent--;
@@ -255,7 +271,8 @@ static trawl_status poll_head(struct tw_dispatcher *d, struct head *h, bool *mov
     }
     /* A head that has peers may be waiting for one of them: it is the first to say so. */
     uint64_t deadline_ms = (uint64_t)wire->deadline_ms * (d->engine->place.peers == 1 ? 1 : 2);
-    bool owes            = h->n_lent > 0 || d->stopping || d->ended; /* results, or its last word */
+    TW_TRY(tell_cancelled(h, err));
+    bool owes = h->n_lent > 0 || d->stopping || d->ended; /* results, or its last word */
     if (owes && h->silent / 1000000u > deadline_ms) {
         tw_wire_break(wire, h->rank, "rank %d waited %llu ms for rank %d to get on with its requests",
                       wire->rank, (unsigned long long)deadline_ms, h->rank);

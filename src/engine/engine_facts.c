@@ -42,10 +42,12 @@ trawl_status tw_engine_compare_model(const struct tw_engine *e, struct trawl_err
         "architecture: %s\nvocab_size: %zu\nhidden_size: %zu\nintermediate_size: %zu\nnum_hidden_layers: "
         "%zu\n"
         "num_attention_heads: %zu\nnum_key_value_heads: %zu\nhead_dim: %zu\nmax_position_embeddings: %zu\n"
-        "rms_norm_eps: %a\nrope_theta: %a\nrope_scaling: %d %a %a %a %a\ntie_word_embeddings: %d\n",
+        "rms_norm_eps: %a\nrope_theta: %a\nrope_scaling: %d %a %a %a %a %a %a %d %a\ntie_word_embeddings: "
+        "%d\n",
         m->architecture, m->vocab, m->hidden, m->intermediate, m->n_layers, m->n_heads, m->n_kv_heads,
         m->head_dim, m->max_positions, m->rms_eps, m->rope_theta, (int)m->rope_scaling, m->rope_factor,
-        m->rope_low_freq, m->rope_high_freq, m->rope_original_positions, (int)m->tied);
+        m->rope_low_freq, m->rope_high_freq, m->rope_original_positions, m->rope_beta_fast, m->rope_beta_slow,
+        (int)m->rope_truncate, m->rope_magnitude, (int)m->tied);
     for (size_t i = 0; status == TRAWL_OK && i < m->n_eos; i++) {
         status = tw_str_printf(&facts, err, "eos_token_id: %" PRId32 "\n", m->eos[i]);
     }

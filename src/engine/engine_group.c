@@ -25,7 +25,8 @@ trawl_status tw_group_new(struct tw_group **out, struct tw_replica *r, const str
     TW_TRY(tw_alloc(1, sizeof *g, &g, err));
     g->request          = *q;
     g->kind             = tw_group_kind_of(q);
-    g->width            = g->kind->width(r, q);
+    g->slots            = g->kind->width(r, q);
+    g->width            = g->slots + g->kind->n_spare;
     trawl_status status = tw_alloc(g->width, sizeof *g->branches, &g->branches, err);
     if (status == TRAWL_OK) {
         status = g->kind->begin(r, g, err);
@@ -43,7 +44,7 @@ void tw_group_free(struct tw_group *g, struct tw_kv_pages *pages)
     for (size_t i = 0; g->branches != NULL && i < g->width; i++) {
         tw_sequence_release(&g->branches[i], pages);
     }
-    if (g->kind->end != NULL) {
+    if (g->state != NULL) {
         g->kind->end(g);
     }
     tw_limits_free(g->limits);
@@ -53,7 +54,8 @@ void tw_group_free(struct tw_group *g, struct tw_kv_pages *pages)
 
 void tw_group_suspend(struct tw_replica *r, struct tw_group *g)
 {
-    g->anew = g->width > 1 && !tw_replica_shares(r, &g->request);
+    (void)tw_group_shed(r, g);
+    g->anew = g->slots > 1 && !tw_replica_shares(r, &g->request);
     for (size_t i = 0; i < g->width; i++) {
         struct tw_sequence *s = &g->branches[i];
         g->n_delivered        = tw_max_size(g->n_delivered, s->n_computed);
@@ -63,7 +65,7 @@ void tw_group_suspend(struct tw_replica *r, struct tw_group *g)
             tw_sequence_suspend(s, &r->pages);
         }
     }
-    if (g->anew && g->kind->end != NULL) {
+    if (g->anew && g->state != NULL) {
         g->kind->end(g);
         g->state = NULL;
     }
@@ -74,14 +76,24 @@ trawl_status tw_group_resume(struct tw_replica *r, struct tw_group *g, struct tr
     return g->anew ? g->kind->begin(r, g, err) : TRAWL_OK;
 }
 
-trawl_status tw_group_start(struct tw_group *g, struct tw_sequence *branch, size_t n_new, size_t first_logits,
+bool tw_group_shed(struct tw_replica *r, struct tw_group *g)
+{
+    return g->kind->shed != NULL && g->kind->shed(r, g);
+}
+
+trawl_status tw_group_start(struct tw_group *g, size_t n_new, size_t n_measured, size_t first_logits,
                             struct trawl_error *err)
 {
     const struct tw_request *q = &g->request;
-    TW_TRY(tw_sequence_init(branch, g, q->n_prompt + n_new, n_new, err));
-    memcpy(branch->tokens, q->prompt, q->n_prompt * sizeof *branch->tokens);
-    branch->n_tokens = branch->n_wanted = q->n_prompt;
-    branch->first_logits                = first_logits;
+    struct tw_sequence *first  = &g->branches[0];
+    for (size_t j = 0; j < g->width; j++) {
+        TW_TRY(tw_sequence_init(&g->branches[j], g, q->n_prompt + n_new, n_measured, err));
+        g->branches[j].active = j == 0;
+        g->branches[j].spare  = j >= g->slots;
+    }
+    memcpy(first->tokens, q->prompt, q->n_prompt * sizeof *first->tokens);
+    first->n_tokens = first->n_wanted = q->n_prompt;
+    first->first_logits               = first_logits;
     return TRAWL_OK;
 }
 
@@ -125,6 +137,10 @@ trawl_status tw_group_check_search(const struct tw_replica *r, const struct tw_r
     if (q->sampling.top_logprobs > 0) {
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s reports no top_logprobs, here %zu are wanted", what,
                        q->sampling.top_logprobs);
+    }
+    if (q->attn_entropy) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s reports no entropies of attention (attn_entropy)",
+                       what);
     }
     if (r->work->allowed != NULL) {
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s in a run whose caller says which tokens are allowed",

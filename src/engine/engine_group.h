@@ -24,25 +24,32 @@ struct tw_group_kind {
     trawl_status (*check)(const struct tw_replica *r, const struct tw_request *q, struct trawl_error *err);
     /* Branches that may be active at a time: slots of the batch, at most batch_size. */
     size_t (*width)(const struct tw_replica *r, const struct tw_request *q);
-    /* KV pages that all branches can need at a time; SIZE_MAX when that is no number. */
+    /* Further branches, behind those: they take no slots and are computed where rows and pages are left over. */
+    size_t n_spare;
+    /* KV pages that all branches but the spare ones can need at a time; SIZE_MAX when that is no number. */
     size_t (*pages)(const struct tw_replica *r, const struct tw_request *q);
     /* g->branches [width] are zero; make the first one active (tw_group_start) and all that is needed later.
-     * When it fails `end` is called all the same. */
+     * When it fails `end` is called all the same, if there is a g->state by then. */
     trawl_status (*begin)(struct tw_replica *r, struct tw_group *g, struct trawl_error *err);
     /* What is wanted of a row of logits; on any thread of the team, rows of a group at once. */
     void (*row)(struct tw_replica *r, const struct tw_group_row *row);
     /* After a step that had rows of the group: read what `row` left of its branches' logit rows, decide what
      * is computed next. *done: it has reported its result (tw_group_report). */
     trawl_status (*advance)(struct tw_replica *r, struct tw_group *g, bool *done);
-    /* Free g->state; the branches are freed by the group. NULL: nothing to do. */
+    /* The request ends between two steps (`how`: TIMEOUT or CANCELLED): report what it has. */
+    trawl_status (*report)(struct tw_replica *r, struct tw_group *g, enum tw_finish how);
+    /* Spare branches give up their pages and what they do, between two steps, for good. False: they had no pages.
+     * NULL: there are none. */
+    bool (*shed)(struct tw_replica *r, struct tw_group *g);
+    /* Free g->state, where there is one; the branches are freed by the group. */
     void (*end)(struct tw_group *g);
 };
 
 struct tw_group {
     struct tw_request request;
     const struct tw_group_kind *kind;
-    struct tw_sequence *branches; /* [width] */
-    size_t width;
+    struct tw_sequence *branches; /* [width] the first ones [slots], then spare ones */
+    size_t width, slots;
     struct tw_limits *limits; /* what an answer may go on with; NULL: anything */
     size_t n_delivered;       /* positions whose rows and logits had been handed out when it was preempted */
     size_t n_counted;         /* positions of its prompt that are in the run's count */
@@ -50,10 +57,10 @@ struct tw_group {
     void *state;              /* the kind's own */
 };
 
-/* One token after what has been computed of an answer: such a branch is in every step. */
+/* One token after what has been computed of an answer: such a branch is in every step, if it is no spare one. */
 static inline bool tw_sequence_decoding(const struct tw_sequence *s)
 {
-    return tw_sequence_pending(s) == 1 && s->n_computed >= s->group->request.n_prompt;
+    return !s->spare && tw_sequence_pending(s) == 1 && s->n_computed >= s->group->request.n_prompt;
 }
 
 const struct tw_group_kind *tw_group_kind_of(const struct tw_request *q);
@@ -68,9 +75,13 @@ void tw_group_free(struct tw_group *g, struct tw_kv_pages *pages);
 void tw_group_suspend(struct tw_replica *r, struct tw_group *g);
 trawl_status tw_group_resume(struct tw_replica *r, struct tw_group *g, struct trawl_error *err);
 
-/* Make a branch hold the request's prompt, to be computed; logits are wanted from position first_logits on.
- * `n_new`: tokens it may be given beyond the prompt. */
-trawl_status tw_group_start(struct tw_group *g, struct tw_sequence *branch, size_t n_new, size_t first_logits,
+/* Give up the pages of a group's spare branches; false when there is nothing to give up. */
+bool tw_group_shed(struct tw_replica *r, struct tw_group *g);
+
+/* Make the first branch hold the request's prompt, to be computed; logits are wanted from position first_logits on.
+ * Branches may be given n_new tokens beyond the prompt, n_measured of them with measures; all but the first are to
+ * fork from another one. */
+trawl_status tw_group_start(struct tw_group *g, size_t n_new, size_t n_measured, size_t first_logits,
                             struct trawl_error *err);
 
 /* Hand the result to the work. A request that failed or was cancelled has no outputs. */

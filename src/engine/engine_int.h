@@ -8,6 +8,7 @@
 
 #include "base/thread.h"
 #include "engine/engine.h"
+#include "engine/engine_attention.h"
 #include "engine/engine_group.h"
 #include "engine/engine_limits.h"
 #include "engine/engine_peers.h"
@@ -40,6 +41,7 @@ struct tw_replica {
     uint32_t *row_segment;       /* [max_rows] */
     struct tw_segment *segments; /* [max_rows] */
     struct tw_step_masks masks;  /* what these point to */
+    struct tw_attention attention;
     struct tw_page_copies copies;
     uint32_t *logit_rows;             /* [max_logit_rows] */
     struct tw_sequence **logit_owner; /* [max_logit_rows] */
@@ -51,7 +53,7 @@ struct tw_replica {
     struct tw_engine_stats stats, told; /* of the run so far; as far as the engine knows */
     trawl_status collected;             /* of the step's columns from other processes */
     struct tw_capture *captures;        /* [n_sites] of the run */
-    size_t n_sites;
+    size_t n_sites, depth;              /* layers that the sites need */
     void *capture_rows;
     size_t capture_bytes;
 
@@ -104,13 +106,23 @@ void tw_replica_dismiss(struct tw_replica *r, size_t group);
 /* The youngest running group gives up its pages. */
 void tw_replica_preempt(struct tw_replica *r);
 
+/* engine_due.c: end the requests that were cancelled or are past their timeout, with what they have. */
+void tw_replica_end_due(struct tw_replica *r);
+/* The same for r->held alone: true when it has been ended, and r->status says how that went. */
+bool tw_replica_end_held(struct tw_replica *r);
+trawl_status tw_replica_check_timeout(const struct tw_request *q, struct trawl_error *err);
+
 /* engine_plan.c: set n_rows of every branch, and reserve the pages for it. */
 trawl_status tw_replica_plan(struct tw_replica *r);
 /* Is all that is wanted of such a request the rows of the run's sites? Steps of nothing else leave out the
- * layers above the deepest site, so its pages are not whole and nobody else can use them. */
+ * layers above the deepest site, so its pages are not whole, and of use to their like only. */
 bool tw_replica_is_shallow(const struct tw_replica *r, const struct tw_request *q);
 /* Do requests like this use the prefix cache? */
 bool tw_replica_shares(const struct tw_replica *r, const struct tw_request *q);
+/* ... and which space of it (kv_prefix.h)? */
+uint64_t tw_replica_space(const struct tw_replica *r, const struct tw_request *q);
+/* Positions at the beginning of a request's prompt of whose rows nothing is wanted. */
+size_t tw_replica_unwanted(const struct tw_replica *r, const struct tw_request *q);
 /* The first pages of a branch that need not be computed if the cache has them: nothing is wanted of their
  * rows. */
 size_t tw_replica_reusable(const struct tw_replica *r, const struct tw_sequence *s);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/size.h"
 
 /* Append n things of 4 bytes. */
@@ -47,6 +48,8 @@ trawl_status tw_letter_pack_request(const struct tw_request *q, struct tw_engine
     letter->request.constraint.text                                              = NULL;
     letter->request.sampling.bias_tokens = letter->request.sampling.suppress_tokens = NULL;
     letter->request.sampling.bias                                                   = NULL;
+    letter->request.cancelled                                                       = NULL;
+    letter->request.since_ns = tw_clock_ns() - q->since_ns; /* clocks of two hosts have no time in common */
     /* The mask's words of 64 bits come first: the payload begins at a multiple of 8. Whether it has lists is
      * told by its pointers, which mean nothing else there. */
     uint8_t *to = put((uint8_t *)letter->data, q->mask.rows, tw_mask_rows_bytes(&q->mask, q->n_prompt) / 4);
@@ -87,6 +90,12 @@ void tw_letter_request(const struct tw_engine_letter *letter, struct tw_request 
     q->constraint.text         = (const char *)(p->suppress_tokens + p->n_suppress_tokens);
 }
 
+/* Arrays of 4-byte things of an output, one for each of its tokens. */
+static size_t parts_of(bool attn_entropy)
+{
+    return attn_entropy ? 6 : 4;
+}
+
 trawl_status tw_letter_pack_outputs(const struct tw_result *r, float **data, size_t *bytes,
                                     struct trawl_error *err)
 {
@@ -94,25 +103,28 @@ trawl_status tw_letter_pack_outputs(const struct tw_result *r, float **data, siz
     size_t n    = r->n_outputs * sizeof(struct tw_letter_output);
     *data       = NULL;
     for (size_t i = 0; i < r->n_outputs; i++) {
-        n += r->outputs[i].n_tokens * (4 * sizeof(float) + r->outputs[i].n_top * sizeof *r->outputs[i].top);
+        n += r->outputs[i].n_tokens * (parts_of(r->outputs[i].attn_entropies != NULL) * sizeof(float) +
+                                       r->outputs[i].n_top * sizeof *r->outputs[i].top);
     }
     TW_TRY(tw_alloc(n, 1, &to, err));
     *data  = (float *)(void *)to;
     *bytes = n;
     for (size_t i = 0; i < r->n_outputs; i++) {
         const struct tw_output *o    = &r->outputs[i];
-        struct tw_letter_output head = {.score    = o->score,
-                                        .n_tokens = (uint32_t)o->n_tokens,
-                                        .n_top    = (uint32_t)o->n_top,
-                                        .finish   = (int32_t)o->finish,
-                                        .policy   = o->policy};
+        struct tw_letter_output head = {.score        = o->score,
+                                        .n_tokens     = (uint32_t)o->n_tokens,
+                                        .n_top        = (uint32_t)o->n_top,
+                                        .finish       = (int32_t)o->finish,
+                                        .attn_entropy = o->attn_entropies != NULL,
+                                        .policy       = o->policy};
         memcpy(to, &head, sizeof head);
         to += sizeof head;
     }
     for (size_t i = 0; i < r->n_outputs; i++) {
         const struct tw_output *o  = &r->outputs[i];
-        const void *const parts[4] = {o->tokens, o->logprobs, o->entropies, o->varentropies};
-        for (size_t k = 0; k < 4 && o->n_tokens > 0; k++) {
+        const void *const parts[6] = {o->tokens,       o->logprobs,       o->entropies,
+                                      o->varentropies, o->attn_entropies, o->attn_varentropies};
+        for (size_t k = 0; k < parts_of(o->attn_entropies != NULL) && o->n_tokens > 0; k++) {
             memcpy(to, parts[k], o->n_tokens * sizeof(float));
             to += o->n_tokens * sizeof(float);
         }
@@ -128,18 +140,22 @@ const float *tw_letter_outputs(const struct tw_engine_letter *l, struct tw_outpu
     for (size_t i = 0; i < l->n; i++) {
         struct tw_letter_output head;
         memcpy(&head, heads + i * sizeof head, sizeof head);
-        size_t n   = head.n_tokens;
+        size_t n = head.n_tokens, parts = parts_of(head.attn_entropy != 0);
         outputs[i] = (struct tw_output){.tokens       = (const int32_t *)(const void *)at,
                                         .logprobs     = at + n,
                                         .entropies    = at + 2 * n,
                                         .varentropies = at + 3 * n,
                                         .n_tokens     = n,
-                                        .top    = (const struct tw_top_logprob *)(const void *)(at + 4 * n),
+                                        .top = (const struct tw_top_logprob *)(const void *)(at + parts * n),
                                         .n_top  = head.n_top,
                                         .policy = head.policy,
                                         .score  = head.score,
                                         .finish = (enum tw_finish)head.finish};
-        at += n * (4 + head.n_top * (sizeof(struct tw_top_logprob) / sizeof *at));
+        if (head.attn_entropy != 0) {
+            outputs[i].attn_entropies    = at + 4 * n;
+            outputs[i].attn_varentropies = at + 5 * n;
+        }
+        at += n * (parts + head.n_top * (sizeof(struct tw_top_logprob) / sizeof *at));
     }
     return at;
 }

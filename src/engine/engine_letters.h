@@ -19,6 +19,7 @@ enum tw_letter_kind {
                               tokens and values of the logit bias, suppressed tokens,
                               the constraint's text */
     TW_LETTER_DROP,     /* id: answers end with the next token */
+    TW_LETTER_CANCEL,   /* id: it ends now */
     TW_LETTER_NO_MORE,  /* no more requests */
     TW_LETTER_STOP,     /* nor is what is under way wanted any more */
     TW_LETTER_FAREWELL, /* the answer to DONE: the run's last letter, so that none is left for the next */
@@ -27,7 +28,7 @@ enum tw_letter_kind {
     TW_LETTER_LOGITS,   /* id, position, n, width; logits, then n log-probabilities */
     TW_LETTER_TOKEN,    /* id, token, logprob */
     TW_LETTER_FINISHED, /* id, finish, n outputs, position: nodes, site: truncated, width: tokens of the prompt; struct tw_letter_output [n], then
-                           of each its tokens, logprobs, entropies, varentropies, top; a struct trawl_error when
+                           of each its tokens, logprobs, entropies, varentropies, perhaps those of attention, top; a struct trawl_error when
                            finish is an error */
     TW_LETTER_PROGRESS, /* position: prompt tokens so far, n: generated ones; a struct tw_engine_stats */
     TW_LETTER_DONE      /* finish: status of the run here; a struct trawl_error */
@@ -45,7 +46,8 @@ struct tw_engine_letter {
     float data[];              /* 4-byte things: floats, tokens */
 };
 
-/* A request as a letter, to be sent; and back again, pointing into the letter. */
+/* A request as a letter, to be sent; and back again, pointing into the letter. In between since_ns is the time since
+ * then: whoever receives the letter sets it right. */
 trawl_status tw_letter_pack_request(const struct tw_request *q, struct tw_engine_letter **out, size_t *bytes,
                                     struct trawl_error *err);
 void tw_letter_request(const struct tw_engine_letter *letter, struct tw_request *q);
@@ -54,6 +56,7 @@ struct tw_letter_output {
     double score;
     uint32_t n_tokens, n_top;
     int32_t finish;
+    uint32_t attn_entropy; /* the two measures of attention are there */
     struct tw_policy_track policy;
 };
 

@@ -3,28 +3,6 @@
 
 #include <math.h>
 
-/* In long double so that the rounded result does not depend on the C library's log. */
-static double log_of(double x)
-{
-    return (double)logl((long double)x);
-}
-
-/* With p = e/Z and d = x - max: -log p = log Z - d, so entropy = log Z - E[d], varentropy = Var[d]. */
-struct tw_logits tw_logits_measure(const struct tw_kernels *k, const float *row, size_t n_vocab)
-{
-    struct tw_logits l = {.row = row, .n_vocab = n_vocab};
-    double sums[3];
-    size_t index;
-    k->argmax(row, n_vocab, &l.max, &index);
-    k->softmax_sums(row, n_vocab, l.max, sums);
-    double mean     = sums[1] / sums[0];
-    double variance = sums[2] / sums[0] - mean * mean;
-    l.log_sum       = log_of(sums[0]);
-    l.entropy       = (float)(l.log_sum - mean);
-    l.varentropy    = (float)(variance > 0 ? variance : 0);
-    return l;
-}
-
 /* A list of at most `n` tokens, best first; ids come in ascending order, so that a tie goes behind. */
 static size_t insert(struct tw_scored_token *list, size_t size, size_t n, struct tw_scored_token t)
 {

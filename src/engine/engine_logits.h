@@ -1,26 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Log-probabilities of any tokens of one row of logits, in the canonical form of docs/numerics.md: the same bits
- * as those that sampling reports. */
+/* Tokens that may come next, and the best of them. */
 #ifndef TW_ENGINE_LOGITS_H
 #define TW_ENGINE_LOGITS_H
 
-#include "kernels/kernels.h"
-
-/* A row, and what its log-probabilities are computed from. */
-struct tw_logits {
-    const float *row; /* [n_vocab] */
-    size_t n_vocab;
-    float max;
-    double log_sum;            /* log of the softmax denominator, relative to the highest logit */
-    float entropy, varentropy; /* of softmax(row), in nats and nats^2 */
-};
-
-struct tw_logits tw_logits_measure(const struct tw_kernels *k, const float *row, size_t n_vocab);
-
-static inline float tw_logits_logprob(const struct tw_logits *l, size_t token)
-{
-    return (float)((double)(l->row[token] - l->max) - l->log_sum);
-}
+#include "sample/sample_logits.h"
 
 /* A token that may come next. */
 struct tw_scored_token {

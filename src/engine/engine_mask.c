@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/size.h"
+#include "kv/kv_pages.h"
 
 enum { BLOCK = TW_KV_BLOCK };
 
@@ -65,9 +66,18 @@ static uint64_t bits(const struct tw_mask *m, size_t n_prompt, size_t row, size_
                range_bits(window_begin(m, row), row + 1, block);
     case TW_MASK_MATRIX: return matrix_bits(m, n_prompt, row, block);
     case TW_MASK_CAUSAL:
+    case TW_MASK_HEAVY: /* of the pages that are left */
     case TW_MASK_BLOCK_DIAGONAL: break;
     }
     return range_bits(0, row + 1, block);
+}
+
+/* HEAVY: has a page been given up before this position? */
+static bool is_pruned(const struct tw_mask *m, size_t position)
+{
+    size_t begin, end;
+    tw_mask_contested(m, position / BLOCK * BLOCK, &begin, &end);
+    return end - begin > m->heavy;
 }
 
 /* Whether the rows are more than causal ones. */
@@ -77,6 +87,7 @@ static bool needs_bits(const struct tw_mask *m, size_t n_prompt, size_t from, si
     case TW_MASK_PREFIX: return from < m->prefix;
     case TW_MASK_WINDOW: return window_begin(m, from + n - 1) > m->sinks;
     case TW_MASK_MATRIX: return from < n_prompt || m->n_rows > n_prompt;
+    case TW_MASK_HEAVY: return is_pruned(m, from);
     case TW_MASK_CAUSAL:
     case TW_MASK_BLOCK_DIAGONAL: break;
     }
@@ -101,6 +112,11 @@ static size_t reach(const struct tw_mask *m, size_t n_prompt, size_t row)
 size_t tw_mask_cut(const struct tw_mask *m, size_t n_prompt, size_t from, size_t n)
 {
     size_t cut = from, farthest = from;
+    for (size_t at = (from / BLOCK + 1) * BLOCK; m->kind == TW_MASK_HEAVY && at < from + n; at += BLOCK) {
+        if (is_pruned(m, at)) {
+            return at;
+        }
+    }
     if (m->kind != TW_MASK_PREFIX && m->kind != TW_MASK_MATRIX) {
         return from + n;
     }
@@ -178,9 +194,14 @@ static trawl_status check_together(const struct tw_mask *m, size_t n_prompt, siz
 
 trawl_status tw_mask_check(const struct tw_mask *m, size_t n_prompt, size_t together, struct trawl_error *err)
 {
-    if (m->prune && m->kind != TW_MASK_WINDOW) {
-        return tw_fail(err, TRAWL_ERR_INVALID,
-                       "attention_sinks and attention_window are for requests without an attention mask");
+    if (m->kind == TW_MASK_HEAVY && (!m->prune || m->heavy == 0)) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "attention mask: kind %d is none", (int)m->kind);
+    }
+    if (m->prune && m->kind != TW_MASK_WINDOW && m->kind != TW_MASK_HEAVY) {
+        return tw_fail(
+            err, TRAWL_ERR_INVALID,
+            "attention_sinks, attention_window and attention_heavy_hitters are for requests without an "
+            "attention mask");
     }
     switch (m->kind) {
     case TW_MASK_CAUSAL: return TRAWL_OK;
@@ -188,6 +209,12 @@ trawl_status tw_mask_check(const struct tw_mask *m, size_t n_prompt, size_t toge
         return m->window > 0
                    ? TRAWL_OK
                    : tw_fail(err, TRAWL_ERR_INVALID, "attention mask: the window is 0, expected 1 or more");
+    case TW_MASK_HEAVY:
+        return m->window > 0
+                   ? TRAWL_OK
+                   : tw_fail(err, TRAWL_ERR_INVALID,
+                             "attention_heavy_hitters without an attention_window: the last tokens are "
+                             "seen whatever attention they get, expected a window of 1 or more");
     case TW_MASK_BLOCK_DIAGONAL: return check_lengths(m, n_prompt, err);
     case TW_MASK_PREFIX:
         if (m->prefix > n_prompt) {
@@ -237,6 +264,12 @@ size_t tw_mask_pages(const struct tw_mask *m, size_t n)
 size_t tw_mask_pages_held(const struct tw_mask *m, size_t n, size_t chunk)
 {
     size_t all = tw_mask_pages(m, n), held = 0;
+    if (m->kind == TW_MASK_HEAVY) { /* and the page that is written to; a step ends before one must go */
+        size_t last = tw_ceil_div(m->window - 1, BLOCK) + 1;
+        return tw_size_add(tw_ceil_div(m->sinks, BLOCK), last, &held) && tw_size_add(held, m->heavy, &held)
+                   ? tw_min_size(all, held)
+                   : all;
+    }
     if (!m->prune || !tw_size_add(m->window, chunk, &held) || held > n) {
         return all;
     }
@@ -248,6 +281,15 @@ void tw_mask_passed(const struct tw_mask *m, size_t position, size_t *begin, siz
 {
     *begin = *end = 0;
     if (m->kind == TW_MASK_WINDOW) {
+        *begin = tw_ceil_div(m->sinks, BLOCK);
+        *end   = tw_max_size(*begin, window_begin(m, position) / BLOCK);
+    }
+}
+
+void tw_mask_contested(const struct tw_mask *m, size_t position, size_t *begin, size_t *end)
+{
+    *begin = *end = 0;
+    if (m->kind == TW_MASK_HEAVY && position % BLOCK == 0) {
         *begin = tw_ceil_div(m->sinks, BLOCK);
         *end   = tw_max_size(*begin, window_begin(m, position) / BLOCK);
     }
@@ -292,7 +334,8 @@ static trawl_status list_blocks(struct tw_step_masks *s, const struct tw_mask *m
         if (block >= begin && block < end) {
             block = end;
         }
-        if (block >= from / BLOCK || is_seen(m, n_prompt, from, n, block)) {
+        if (block >= from / BLOCK ||
+            (pages[block] != TW_KV_NO_PAGE && is_seen(m, n_prompt, from, n, block))) {
             s->blocks[s->n_blocks]  = (uint32_t)block;
             s->pages[s->n_blocks++] = pages[block];
         }

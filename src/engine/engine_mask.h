@@ -17,14 +17,18 @@ enum tw_mask_kind {
     TW_MASK_WINDOW, /* the first `sinks` positions and the last `window`, a row's own included; none later */
     TW_MASK_BLOCK_DIAGONAL, /* the prompt is documents one after another: each has positions from 0 and sees
                                itself only, causally; what is generated belongs to the last one */
-    TW_MASK_MATRIX /* prompt rows see what `rows` says; a generated one the prompt, or what a row n_prompt
+    TW_MASK_MATRIX, /* prompt rows see what `rows` says; a generated one the prompt, or what a row n_prompt
                       says of it, and what was generated before it */
+    TW_MASK_HEAVY /* causal over the pages that are left: those of the first `sinks` positions, those of the last
+                     `window`, and of those between them the `heavy` ones that most attention went to. Nothing that
+                     a caller gives as a mask: what pruning does */
 };
 
 struct tw_mask {
     enum tw_mask_kind kind;
-    bool prune; /* WINDOW: pages that no row will see again are given back */
+    bool prune; /* WINDOW, and always HEAVY: pages that no row will see again are given back */
     size_t prefix, sinks, window;
+    size_t heavy;            /* HEAVY: pages, at least 1 */
     const uint32_t *lengths; /* BLOCK_DIAGONAL: [n_lengths] tokens of each document, together n_prompt */
     size_t n_lengths;
     const uint64_t
@@ -55,6 +59,9 @@ size_t tw_mask_pages(const struct tw_mask *m, size_t n);
 size_t tw_mask_pages_held(const struct tw_mask *m, size_t n, size_t chunk);
 /* Pages [*begin, *end) hold nothing that rows from `position` on see; *begin does not depend on it. */
 void tw_mask_passed(const struct tw_mask *m, size_t position, size_t *begin, size_t *end);
+/* HEAVY: before the row at `position`, a multiple of 64, no more than `heavy` of the pages [*begin, *end) are kept.
+ * Of other kinds, and elsewhere, there are none. tw_mask_cut ends a step where a page may have to go. */
+void tw_mask_contested(const struct tw_mask *m, size_t position, size_t *begin, size_t *end);
 
 /* ---- a step's masks ---- */
 
@@ -71,7 +78,7 @@ void tw_step_masks_release(struct tw_step_masks *s);
 void tw_step_masks_clear(struct tw_step_masks *s);
 
 /* Segments for positions [from, from + n) of a sequence with these pages, into segments[*n_segments ...]:
- * one, or one for each document. `row`: the first one's in the step. Where bits are needed n_blocks is set
+ * one, or one for each document. A page that was given back is TW_KV_NO_PAGE. `row`: the first one's in the step. Where bits are needed n_blocks is set
  * and the pointers are still to come. */
 trawl_status tw_step_masks_add(struct tw_step_masks *s, const struct tw_mask *m, size_t n_prompt,
                                const uint32_t *pages, size_t from, size_t n, size_t row,

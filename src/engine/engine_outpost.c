@@ -19,6 +19,7 @@ enum { PROGRESS_NS = 200 * 1000 * 1000, LOOK_BUSY_NS = 200 * 1000, LOOK_IDLE_NS 
 struct held {
     struct tw_engine_letter *letter; /* prompt and stop tokens are in it */
     bool dropped;
+    atomic_bool cancelled;
     struct held *next;
 };
 
@@ -63,6 +64,7 @@ static enum tw_pull pull(void *user, bool wait, struct tw_request *out)
             o->running      = h;
             answer          = TW_PULL_REQUEST;
             tw_letter_request(h->letter, out);
+            out->cancelled = &h->cancelled;
             break;
         }
         if (o->no_more || o->broken) {
@@ -135,9 +137,10 @@ static trawl_status on_logits(void *user, uint64_t id, size_t position, const fl
                 (const size_t[]){n * n_vocab * sizeof *rows, n * sizeof *logprobs}, 2, err);
 }
 
-static struct held **find(struct tw_outpost *o, uint64_t id)
+/* In one of the two lists; it ends with NULL. */
+static struct held **find(struct held **list, uint64_t id)
 {
-    struct held **at = &o->running;
+    struct held **at = list;
     while (*at != NULL && (*at)->letter->request.id != id) {
         at = &(*at)->next;
     }
@@ -153,7 +156,7 @@ static bool on_token(void *user, uint64_t id, int32_t token, float logprob)
         return false;
     }
     lock(o);
-    struct held *h = *find(o, id);
+    struct held *h = *find(&o->running, id);
     bool dropped   = h == NULL || h->dropped;
     unlock(o);
     return !dropped;
@@ -182,12 +185,12 @@ static trawl_status on_finished(void *user, const struct tw_result *r, struct tr
     struct tw_outpost *o = user;
     trawl_status status  = TRAWL_OK;
     lock(o);
-    struct held **at = find(o, r->id), *h = *at;
+    struct held **at = find(&o->running, r->id), *h = *at;
     if (h != NULL) {
         *at = h->next;
     }
     unlock(o);
-    if (r->finish != TW_FINISH_CANCELLED) { /* of those rank 0 knows: it stopped the run */
+    if (r->finish != TW_FINISH_DROPPED) { /* of those rank 0 knows: it stopped the run */
         status = post_result(o, r, err);
     }
     if (h != NULL) {
@@ -213,7 +216,8 @@ static trawl_status hold(struct tw_outpost *o, struct tw_engine_letter *letter, 
 {
     struct held *h = NULL;
     TW_TRY(tw_alloc(1, sizeof *h, &h, err));
-    h->letter = letter;
+    h->letter                = letter;
+    letter->request.since_ns = tw_clock_ns() - letter->request.since_ns;
     if (o->last_waiting == NULL) {
         o->waiting = h;
     } else {
@@ -234,9 +238,17 @@ static trawl_status take(struct tw_outpost *o, struct tw_engine_letter *letter, 
         keep   = status == TRAWL_OK;
         break;
     case TW_LETTER_DROP: {
-        struct held *h = *find(o, letter->id);
+        struct held *h = *find(&o->running, letter->id);
         if (h != NULL) {
             h->dropped = true;
+        }
+        break;
+    }
+    case TW_LETTER_CANCEL: {
+        struct held *h = *find(&o->running, letter->id);
+        h              = h == NULL ? *find(&o->waiting, letter->id) : h;
+        if (h != NULL) { /* else its result is on the way */
+            atomic_store_explicit(&h->cancelled, true, memory_order_relaxed);
         }
         break;
     }

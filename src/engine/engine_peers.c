@@ -18,7 +18,8 @@ struct step_head {
 struct step_segment {
     uint64_t position;
     uint32_t n_rows, n_pages;
-    uint32_t n_blocks, unused; /* 0: no mask */
+    uint32_t n_blocks; /* 0: no mask */
+    uint8_t entropies, masses, unused[2];
 };
 
 /* The first broadcast of a step: most decoding steps fit, so they cost one. */
@@ -59,11 +60,6 @@ void tw_peers_release(struct tw_peers *p)
 
 /* ---- steps ---- */
 
-static uint32_t pages_of(const struct tw_segment *s)
-{
-    return (uint32_t)(s->n_blocks > 0 ? s->n_blocks : tw_kv_pages_for(s->position + s->n_rows));
-}
-
 static uint8_t *put(uint8_t *to, const void *from, size_t n)
 {
     memcpy(to, from, n);
@@ -91,7 +87,7 @@ trawl_status tw_peers_send_step(struct tw_replica *r, struct trawl_error *err)
                                   .n_visible    = r->masks.n_visible,
                                   .shallow      = step->shallow};
     for (size_t i = 0; i < step->n_segments; i++) {
-        head.n_pages += pages_of(&step->segments[i]);
+        head.n_pages += (uint32_t)tw_segment_pages(&step->segments[i]);
     }
     head.bytes = sizeof head + step->n_segments * sizeof(struct step_segment) +
                  (step->n_rows + step->n_logit_rows + head.n_pages) * sizeof(uint32_t) +
@@ -105,16 +101,18 @@ trawl_status tw_peers_send_step(struct tw_replica *r, struct trawl_error *err)
     uint8_t *to = put(p->step, &head, sizeof head);
     for (size_t i = 0; i < step->n_segments; i++) {
         const struct tw_segment *s = &step->segments[i];
-        struct step_segment g      = {.position = s->position,
-                                      .n_rows   = (uint32_t)s->n_rows,
-                                      .n_pages  = pages_of(s),
-                                      .n_blocks = (uint32_t)s->n_blocks};
+        struct step_segment g      = {.position  = s->position,
+                                      .n_rows    = (uint32_t)s->n_rows,
+                                      .n_pages   = (uint32_t)tw_segment_pages(s),
+                                      .n_blocks  = (uint32_t)s->n_blocks,
+                                      .entropies = s->entropies,
+                                      .masses    = s->masses};
         to                         = put(to, &g, sizeof g);
     }
     to = put(to, step->tokens, step->n_rows * sizeof *step->tokens);
     to = put(to, step->logit_rows, step->n_logit_rows * sizeof *step->logit_rows);
     for (size_t i = 0; i < step->n_segments; i++) {
-        to = put(to, step->segments[i].pages, pages_of(&step->segments[i]) * sizeof(uint32_t));
+        to = put(to, step->segments[i].pages, tw_segment_pages(&step->segments[i]) * sizeof(uint32_t));
     }
     if (step->n_copies > 0) {
         to = put(to, step->copies, step->n_copies * sizeof *step->copies);
@@ -160,8 +158,13 @@ static void unpack_step(struct tw_replica *r, const struct step_head *head)
     for (uint32_t i = 0; i < head->n_segments; i++) {
         struct step_segment g;
         from           = get(&g, from, sizeof g);
-        r->segments[i] = (struct tw_segment){
-            .row = row, .n_rows = g.n_rows, .position = g.position, .pages = pages, .n_blocks = g.n_blocks};
+        r->segments[i] = (struct tw_segment){.row       = row,
+                                             .n_rows    = g.n_rows,
+                                             .position  = g.position,
+                                             .pages     = pages,
+                                             .n_blocks  = g.n_blocks,
+                                             .entropies = g.entropies != 0,
+                                             .masses    = g.masses != 0};
         for (uint32_t j = 0; j < g.n_rows; j++) {
             r->row_segment[row++] = i;
         }
@@ -261,7 +264,7 @@ static size_t block_floats(const struct tw_replica *r, int i)
     for (size_t k = 0; k < step->n_captures; k++) {
         n += step->n_rows * columns_of(r, step->captures[k].site.kind, i).n;
     }
-    return n;
+    return n + tw_attention_block_floats(r, i);
 }
 
 /* Columns of a matrix from or to a block; returns the block's next float. */
@@ -284,7 +287,7 @@ static float *move_block(struct tw_replica *r, int i, float *block, bool out)
         const struct tw_capture *c = &step->captures[k];
         block = move_columns(c->rows, step->n_rows, c->width, columns_of(r, c->site.kind, i), block, out);
     }
-    return block;
+    return tw_attention_move_block(r, i, block, out);
 }
 
 trawl_status tw_peers_collect(struct tw_replica *r, struct trawl_error *err)

@@ -11,12 +11,27 @@
 
 bool tw_replica_is_shallow(const struct tw_replica *r, const struct tw_request *q)
 {
-    return q->capture && r->n_sites > 0 && q->max_tokens == 0 && !q->logits;
+    return q->capture && r->n_sites > 0 && q->max_tokens == 0 && !q->logits && q->mask.kind != TW_MASK_HEAVY;
 }
 
+/* Of a shallow request that wants every row nobody could use the pages but others that leave rows out. */
 bool tw_replica_shares(const struct tw_replica *r, const struct tw_request *q)
 {
-    return r->engine->config.prefix_cache && q->mask.kind == TW_MASK_CAUSAL && !tw_replica_is_shallow(r, q);
+    return r->engine->config.prefix_cache && q->mask.kind == TW_MASK_CAUSAL &&
+           (!tw_replica_is_shallow(r, q) || q->capture_from >= TW_KV_BLOCK);
+}
+
+/* Shallow pages hold the keys and values of so many layers, whole ones of all. */
+uint64_t tw_replica_space(const struct tw_replica *r, const struct tw_request *q)
+{
+    return tw_replica_is_shallow(r, q) ? 1 + r->depth : 0;
+}
+
+size_t tw_replica_unwanted(const struct tw_replica *r, const struct tw_request *q)
+{
+    size_t n = q->n_prompt - 1; /* its logits are what an answer begins with */
+    n        = q->logits ? tw_min_size(n, q->logits_from) : n;
+    return q->capture && r->n_sites > 0 ? tw_min_size(n, q->capture_from) : n;
 }
 
 size_t tw_replica_reusable(const struct tw_replica *r, const struct tw_sequence *s)
@@ -24,7 +39,7 @@ size_t tw_replica_reusable(const struct tw_replica *r, const struct tw_sequence 
     const struct tw_request *q = &s->group->request;
     size_t n                   = tw_min_size(s->n_wanted == 0 ? 0 : s->n_wanted - 1, s->first_logits);
     if (q->capture && r->n_sites > 0) {
-        n = tw_min_size(n, s->group->n_delivered);
+        n = tw_min_size(n, tw_max_size(s->group->n_delivered, q->capture_from));
     }
     return tw_replica_shares(r, q) ? n / TW_KV_BLOCK : 0;
 }
@@ -48,7 +63,8 @@ static void reuse(struct tw_replica *r, struct tw_sequence *s)
     if (s->n_computed % TW_KV_BLOCK != 0 || s->n_pages != first || first >= most) {
         return;
     }
-    s->n_pages = tw_kv_prefix_find(&r->prefix, 0, s->tokens, s->pages, first, most);
+    s->n_pages = tw_kv_prefix_find(&r->prefix, tw_replica_space(r, &s->group->request), s->tokens, s->pages,
+                                   first, most);
     if (s->n_pages > first) {
         s->n_known    = s->n_pages;
         s->n_computed = s->n_pages * TW_KV_BLOCK;
@@ -60,21 +76,25 @@ void tw_replica_remember(struct tw_replica *r, struct tw_sequence *s)
 {
     size_t n = s->n_computed / TW_KV_BLOCK;
     count_prompt(r, s, false);
-    if (n > s->n_known && tw_replica_shares(r, &s->group->request)) {
-        s->n_known = tw_kv_prefix_insert(&r->prefix, 0, s->tokens, s->pages, s->n_known, n);
+    const struct tw_request *q = &s->group->request;
+    if (n > s->n_known && tw_replica_shares(r, q)) {
+        s->n_known =
+            tw_kv_prefix_insert(&r->prefix, tw_replica_space(r, q), s->tokens, s->pages, s->n_known, n);
     }
 }
 
 /* Does a branch of an older request, or one before it of its own, compute its next page? */
 static bool is_awaited(const struct tw_replica *r, const struct tw_sequence *s, size_t group)
 {
-    size_t end = s->n_computed + TW_KV_BLOCK;
+    size_t end     = s->n_computed + TW_KV_BLOCK;
+    uint64_t space = tw_replica_space(r, &s->group->request);
     if (s->n_computed % TW_KV_BLOCK != 0 || end > tw_replica_reusable(r, s) * TW_KV_BLOCK) {
         return false;
     }
     for (size_t i = 0; i <= group; i++) {
         const struct tw_group *g = r->groups[i];
-        for (size_t j = 0; j < g->width && tw_replica_shares(r, &g->request); j++) {
+        bool same = tw_replica_shares(r, &g->request) && tw_replica_space(r, &g->request) == space;
+        for (size_t j = 0; j < g->width && same; j++) {
             const struct tw_sequence *t = &g->branches[j];
             if (t == s) {
                 return false;
@@ -90,12 +110,31 @@ static bool is_awaited(const struct tw_replica *r, const struct tw_sequence *s, 
 
 /* ---- pages ---- */
 
-/* Pages for n rows of a branch of group `index`: free ones, idle ones, those of younger requests. */
+/* The youngest of the groups from `index` on whose spare branches have pages gives these up: none of them has been
+ * planned yet. */
+static bool shed(struct tw_replica *r, size_t index)
+{
+    for (size_t i = r->n_running; i-- > index;) {
+        if (tw_group_shed(r, r->groups[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Pages for n rows of a branch of group `index`: free ones, idle ones, those of spare branches, those of younger
+ * requests. */
 static trawl_status reserve(struct tw_replica *r, struct tw_sequence *s, size_t n, size_t index)
 {
     for (;;) {
         trawl_status status = tw_sequence_reserve(s, n, &r->prefix, &r->copies, &r->error);
-        if (status != TRAWL_ERR_LIMIT || r->n_running == index + 1) {
+        if (status != TRAWL_ERR_LIMIT) {
+            return status;
+        }
+        if (shed(r, index)) {
+            continue;
+        }
+        if (r->n_running == index + 1) {
             return status;
         }
         tw_replica_preempt(r);
@@ -118,6 +157,14 @@ static trawl_status reserve_some(struct tw_replica *r, struct tw_sequence *s, si
         return TRAWL_OK;
     }
     return status;
+}
+
+/* For a spare branch: pages that nobody holds, or no rows. */
+static trawl_status reserve_free(struct tw_replica *r, struct tw_sequence *s, size_t *n)
+{
+    trawl_status status = tw_sequence_reserve(s, *n, &r->prefix, &r->copies, &r->error);
+    *n                  = status == TRAWL_OK ? *n : 0;
+    return status == TRAWL_ERR_LIMIT ? TRAWL_OK : status;
 }
 
 /* ---- rows ---- */
@@ -151,7 +198,7 @@ static trawl_status plan_piece(struct tw_replica *r, struct tw_sequence *s, size
     if (n == 0) {
         return TRAWL_OK;
     }
-    TW_TRY(reserve_some(r, s, &n, index));
+    TW_TRY(s->spare ? reserve_free(r, s, &n) : reserve_some(r, s, &n, index));
     n         = cut(s, n);
     s->n_rows = n;
     b->rows -= n;

@@ -151,6 +151,7 @@ void tw_replica_release(struct tw_replica *r)
     tw_free(r->copies.list);
     tw_free(r->segments);
     tw_step_masks_release(&r->masks);
+    tw_attention_release(&r->attention);
     tw_free(r->tokens);
     tw_free(r->row_segment);
     tw_free(r->logit_rows);
@@ -171,6 +172,7 @@ trawl_status tw_replica_begin(struct tw_replica *r, const struct tw_work *work, 
     r->told           = r->stats;
     r->pages.peak     = 0;
     r->prefix.evicted = 0;
+    r->depth          = 0;
     for (size_t i = 0; i < n_sites; i++) {
         bytes += r->max_rows * tw_site_width(sites[i], &r->engine->model->config) * sizeof(float);
     }
@@ -181,6 +183,7 @@ trawl_status tw_replica_begin(struct tw_replica *r, const struct tw_work *work, 
     for (size_t i = 0; i < n_sites; i++) {
         size_t width   = tw_site_width(sites[i], &r->engine->model->config);
         r->captures[i] = (struct tw_capture){.site = sites[i], .width = width, .rows = at};
+        r->depth       = tw_max_size(r->depth, tw_site_depth(sites[i], &r->engine->model->config));
         at += r->max_rows * width;
     }
     r->n_sites = n_sites;
@@ -201,12 +204,12 @@ void tw_replica_end(struct tw_replica *r)
 static void drop_all(struct tw_replica *r, enum tw_finish how)
 {
     while (r->n_groups > 0) {
-        if (how == TW_FINISH_CANCELLED) {
+        if (how == TW_FINISH_DROPPED) {
             (void)tw_group_report(r, &r->groups[0]->request, how, NULL, 0, NULL);
         }
         tw_replica_dismiss(r, 0);
     }
-    if (r->has_held && how == TW_FINISH_CANCELLED) {
+    if (r->has_held && how == TW_FINISH_DROPPED) {
         (void)tw_group_report(r, &r->held, how, NULL, 0, NULL);
     }
     r->has_held = false;
@@ -216,11 +219,12 @@ static void run_loop(struct tw_replica *r)
 {
     for (;;) {
         if (atomic_load(&r->engine->cancelled) || atomic_load(&r->engine->failed)) {
-            drop_all(r, TW_FINISH_CANCELLED);
+            drop_all(r, TW_FINISH_DROPPED);
             r->status = TRAWL_ERR_CANCELLED;
             (void)tw_fail(&r->error, TRAWL_ERR_CANCELLED, "stopped on request");
             return;
         }
+        tw_replica_end_due(r);
         bool more = tw_replica_admit(r);
         if (r->status == TRAWL_OK && r->n_groups > 0) {
             r->status = tw_replica_step(r);

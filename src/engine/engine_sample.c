@@ -54,8 +54,8 @@ static trawl_status begin(struct tw_replica *r, struct tw_group *g, struct trawl
 {
     const struct tw_request *q = &g->request;
     struct ending ending;
-    TW_TRY(tw_group_start(g, &g->branches[0], q->max_tokens,
-                          q->logits           ? 0
+    TW_TRY(tw_group_start(g, q->max_tokens, q->max_tokens,
+                          q->logits           ? q->logits_from
                           : q->max_tokens > 0 ? q->n_prompt - 1
                                               : SIZE_MAX,
                           err));
@@ -102,16 +102,23 @@ static void row(struct tw_replica *r, const struct tw_group_row *row)
 static trawl_status report(struct tw_replica *r, const struct tw_sequence *s, enum tw_finish how)
 {
     const struct tw_request *q = &s->group->request;
-    struct tw_output output    = {.tokens       = s->tokens + q->n_prompt,
-                                  .logprobs     = s->logprobs,
-                                  .entropies    = s->entropies,
-                                  .varentropies = s->varentropies,
-                                  .n_tokens     = s->n_tokens - q->n_prompt,
-                                  .top          = s->top,
-                                  .n_top        = s->n_top,
-                                  .policy       = s->policy,
-                                  .finish       = how};
+    struct tw_output output    = {.tokens            = s->tokens + q->n_prompt,
+                                  .logprobs          = s->logprobs,
+                                  .entropies         = s->entropies,
+                                  .varentropies      = s->varentropies,
+                                  .attn_entropies    = s->attn_entropies,
+                                  .attn_varentropies = s->attn_varentropies,
+                                  .n_tokens          = s->n_measured,
+                                  .top               = s->top,
+                                  .n_top             = s->n_top,
+                                  .policy            = s->policy,
+                                  .finish            = how};
     return tw_group_report(r, q, how, &output, 1, NULL);
+}
+
+static trawl_status report_so_far(struct tw_replica *r, struct tw_group *g, enum tw_finish how)
+{
+    return report(r, &g->branches[0], how);
 }
 
 /* No token was left to choose. */
@@ -138,11 +145,15 @@ static trawl_status take(struct tw_replica *r, struct tw_sequence *s, size_t pla
     s->logprobs[n]     = got->logprob;
     s->entropies[n]    = got->entropy;
     s->varentropies[n] = got->varentropy;
-    s->tokens[place]   = got->token;
+    if (q->attn_entropy) {
+        tw_attention_measure(r, index, &s->attn_entropies[n], &s->attn_varentropies[n]);
+    }
+    s->tokens[place] = got->token;
     if (q->sampling.policy.on) {
         tw_policy_count(&s->policy, got->state, got->inserted);
     }
-    s->n_tokens = tw_max_size(s->n_tokens, place + 1);
+    s->n_tokens   = tw_max_size(s->n_tokens, place + 1);
+    s->n_measured = n + 1;
     atomic_fetch_add_explicit(&r->engine->generated_tokens, 1, memory_order_relaxed);
     bool stop = tw_group_ends(r, q, got->token);
     if (r->work->token != NULL && !r->work->token(r->work->user, q->id, got->token, got->logprob)) {
@@ -151,8 +162,7 @@ static trawl_status take(struct tw_replica *r, struct tw_sequence *s, size_t pla
     if (!stop && n + 1 < q->max_tokens) {
         return TRAWL_OK;
     }
-    *done       = true;
-    s->n_tokens = place + 1;
+    *done = true;
     return report(r, s, stop ? TW_FINISH_STOP : TW_FINISH_LENGTH);
 }
 
@@ -199,4 +209,4 @@ static trawl_status advance(struct tw_replica *r, struct tw_group *g, bool *done
 }
 
 const struct tw_group_kind tw_group_sample = {
-    .width = width, .pages = pages, .begin = begin, .row = row, .advance = advance};
+    .width = width, .pages = pages, .begin = begin, .row = row, .advance = advance, .report = report_so_far};

@@ -2,6 +2,7 @@
 /* Scoring: the log-probabilities of given continuations. The prompt is computed once; its last row of logits gives
  * the first token of all of them. Branches then share the prompt's pages, and each takes one continuation after
  * another: its tokens are put behind the prompt, computed in pieces like a prompt's, and forgotten. */
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -101,23 +102,12 @@ static trawl_status begin(struct tw_replica *r, struct tw_group *g, struct trawl
                                            .finish       = TW_FINISH_LENGTH};
         at += 3 * n;
     }
-    for (size_t j = 1; j < g->width; j++) { /* they fork from the first */
-        TW_TRY(tw_sequence_init(&g->branches[j], g, q->n_prompt + longest(p), 0, err));
-        g->branches[j].active = false;
-    }
-    TW_TRY(tw_sequence_init(&g->branches[0], g, q->n_prompt + longest(p), 0, err));
-    memcpy(g->branches[0].tokens, q->prompt, q->n_prompt * sizeof *q->prompt);
-    g->branches[0].n_tokens = g->branches[0].n_wanted = q->n_prompt;
-    g->branches[0].first_logits                       = q->n_prompt - 1;
-    return TRAWL_OK;
+    return tw_group_start(g, longest(p), 0, q->n_prompt - 1, err);
 }
 
 static void end(struct tw_group *g)
 {
     struct score_state *s = g->state;
-    if (s == NULL) {
-        return;
-    }
     tw_free(s->outputs);
     tw_free(s->measures);
     tw_free(s->taken);
@@ -213,10 +203,27 @@ static trawl_status advance(struct tw_replica *r, struct tw_group *g, bool *done
     return tw_group_report(r, &g->request, TW_FINISH_LENGTH, s->outputs, g->request.score.n, NULL);
 }
 
+/* Every continuation keeps its place: those that were not scored have no tokens, and come last in any order. */
+static trawl_status report_so_far(struct tw_replica *r, struct tw_group *g, enum tw_finish how)
+{
+    struct score_state *s = g->state;
+    for (size_t i = 0; i < g->request.score.n; i++) {
+        bool scored = i < s->next;
+        for (size_t j = 0; j < g->width && scored && s->started; j++) {
+            scored = s->taken[j] != i; /* else its branch is not through it */
+        }
+        if (!scored) {
+            s->outputs[i] = (struct tw_output){.score = -INFINITY, .finish = how};
+        }
+    }
+    return tw_group_report(r, &g->request, how, s->outputs, g->request.score.n, NULL);
+}
+
 const struct tw_group_kind tw_group_score = {.check   = check,
                                              .width   = width,
                                              .pages   = pages,
                                              .begin   = begin,
                                              .row     = row,
                                              .advance = advance,
+                                             .report  = report_so_far,
                                              .end     = end};

@@ -17,9 +17,10 @@ trawl_status tw_sequence_init(struct tw_sequence *s, struct tw_group *group, siz
                                                .new_capacity  = new_capacity,
                                                .n_top         = group->request.sampling.top_logprobs,
                                                .page_capacity = tw_mask_pages(&group->request.mask, capacity)};
+    bool attn           = group->request.attn_entropy;
     trawl_status status = tw_alloc(capacity, sizeof *s->tokens, &s->tokens, err);
     if (status == TRAWL_OK) {
-        status = tw_alloc(3 * new_capacity, sizeof *s->logprobs, &s->logprobs, err);
+        status = tw_alloc((attn ? 5 : 3) * new_capacity, sizeof *s->logprobs, &s->logprobs, err);
     }
     if (status == TRAWL_OK) {
         status = tw_alloc(new_capacity, s->n_top * sizeof *s->top, &s->top, err);
@@ -27,21 +28,38 @@ trawl_status tw_sequence_init(struct tw_sequence *s, struct tw_group *group, siz
     if (status == TRAWL_OK) {
         status = tw_alloc(s->page_capacity, sizeof *s->pages, &s->pages, err);
     }
+    if (status == TRAWL_OK && group->request.mask.kind == TW_MASK_HEAVY) {
+        status = tw_alloc(s->page_capacity, sizeof *s->masses, &s->masses, err);
+    }
     if (status != TRAWL_OK) {
         tw_free(s->tokens);
         tw_free(s->logprobs);
         tw_free(s->top);
+        tw_free(s->pages);
         *s = (struct tw_sequence){0};
         return status;
     }
     s->entropies    = s->logprobs + new_capacity;
     s->varentropies = s->entropies + new_capacity;
+    if (attn) {
+        s->attn_entropies    = s->varentropies + new_capacity;
+        s->attn_varentropies = s->attn_entropies + new_capacity;
+    }
     return TRAWL_OK;
+}
+
+/* All pages go back, and what was known of them. */
+static void drop_pages(struct tw_sequence *s, struct tw_kv_pages *pages)
+{
+    tw_kv_pages_drop(pages, s->pages, s->n_pages);
+    if (s->masses != NULL) {
+        memset(s->masses, 0, s->page_capacity * sizeof *s->masses);
+    }
 }
 
 void tw_sequence_clear(struct tw_sequence *s, struct tw_kv_pages *pages)
 {
-    tw_kv_pages_drop(pages, s->pages, s->n_pages);
+    drop_pages(s, pages);
     s->active  = false;
     s->n_pages = s->n_known = s->n_tokens = s->n_computed = s->n_wanted = s->n_rows = 0;
 }
@@ -53,6 +71,7 @@ void tw_sequence_release(struct tw_sequence *s, struct tw_kv_pages *pages)
     tw_free(s->logprobs);
     tw_free(s->top);
     tw_free(s->pages);
+    tw_free(s->masses);
     *s = (struct tw_sequence){0};
 }
 
@@ -72,6 +91,13 @@ void tw_sequence_fork(struct tw_sequence *s, const struct tw_sequence *from, str
     memcpy(s->entropies, from->entropies, n * sizeof *s->entropies);
     memcpy(s->varentropies, from->varentropies, n * sizeof *s->varentropies);
     memcpy(s->top, from->top, n * s->n_top * sizeof *s->top);
+    if (s->attn_entropies != NULL) {
+        memcpy(s->attn_entropies, from->attn_entropies, n * sizeof *s->attn_entropies);
+        memcpy(s->attn_varentropies, from->attn_varentropies, n * sizeof *s->attn_varentropies);
+    }
+    if (s->masses != NULL) {
+        memcpy(s->masses, from->masses, from->n_pages * sizeof *s->masses);
+    }
     for (size_t i = 0; i < from->n_pages; i++) {
         s->pages[i] = from->pages[i];
         tw_kv_pages_retain(pages, from->pages[i]);
@@ -84,6 +110,16 @@ void tw_sequence_fork(struct tw_sequence *s, const struct tw_sequence *from, str
     s->n_pages      = from->n_pages;
     s->n_known      = from->n_known;
     s->n_rows       = 0;
+}
+
+void tw_sequence_swap(struct tw_sequence *a, struct tw_sequence *b)
+{
+    struct tw_sequence was = *a;
+    bool spare             = b->spare;
+    *a                     = *b;
+    a->spare               = was.spare;
+    *b                     = was;
+    b->spare               = spare;
 }
 
 void tw_sequence_truncate(struct tw_sequence *s, size_t n, struct tw_kv_pages *pages)
@@ -99,9 +135,30 @@ void tw_sequence_truncate(struct tw_sequence *s, size_t n, struct tw_kv_pages *p
 
 void tw_sequence_suspend(struct tw_sequence *s, struct tw_kv_pages *pages)
 {
-    tw_kv_pages_drop(pages, s->pages, s->n_pages);
+    drop_pages(s, pages);
     s->first_logits = tw_max_size(s->first_logits, s->n_computed);
     s->n_pages = s->n_known = s->n_computed = s->n_rows = 0;
+}
+
+/* Of the pages between sinks and window those go that got the least attention, of equals the older. */
+static void prune_light(struct tw_sequence *s, struct tw_kv_pages *pages)
+{
+    const struct tw_mask *mask = &s->group->request.mask;
+    size_t begin, end, held = 0;
+    tw_mask_contested(mask, s->n_computed, &begin, &end);
+    for (size_t i = begin; i < end; i++) {
+        held += s->pages[i] != TW_KV_NO_PAGE;
+    }
+    for (; held > mask->heavy; held--) {
+        size_t least = end;
+        for (size_t i = begin; i < end; i++) {
+            if (s->pages[i] != TW_KV_NO_PAGE && (least == end || s->masses[i] < s->masses[least])) {
+                least = i;
+            }
+        }
+        tw_kv_pages_drop(pages, &s->pages[least], 1);
+        s->pages[least] = TW_KV_NO_PAGE;
+    }
 }
 
 void tw_sequence_prune(struct tw_sequence *s, struct tw_kv_pages *pages)
@@ -113,6 +170,7 @@ void tw_sequence_prune(struct tw_sequence *s, struct tw_kv_pages *pages)
         tw_kv_pages_drop(pages, &s->pages[i], 1);
         s->pages[i] = TW_KV_NO_PAGE;
     }
+    prune_light(s, pages);
 }
 
 trawl_status tw_sequence_reserve(struct tw_sequence *s, size_t n, struct tw_kv_prefix *cache,

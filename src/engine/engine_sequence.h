@@ -20,21 +20,25 @@ struct tw_group;
 struct tw_sequence {
     struct tw_group *group; /* the request it belongs to */
     bool active;
+    bool spare;          /* computed only where rows and pages are left over */
     int32_t *tokens;     /* [capacity]; prompt, then what was appended */
     size_t n_tokens;     /* known */
     size_t n_computed;   /* positions whose keys and values are cached */
     size_t n_wanted;     /* positions to be computed, n_computed <= n_wanted <= n_tokens */
     size_t first_logits; /* logits are wanted at positions from here on; SIZE_MAX: of none */
     float *logprobs, *entropies, *varentropies; /* [new_capacity] of appended tokens */
+    float *attn_entropies, *attn_varentropies;  /* the same; NULL where they are not wanted */
+    size_t n_measured;          /* so many of them have been filled in, where tokens are known before */
     struct tw_top_logprob *top; /* [new_capacity, n_top] beside each; n_top is the request's top_logprobs */
     size_t n_top;
     struct tw_policy_track policy; /* not taken over by a fork */
     uint32_t *pages;               /* [n_pages] of positions 0 .. n_computed - 1 at least */
     size_t n_pages;
-    size_t n_known; /* of its first pages, those in the prefix cache */
+    uint64_t *masses; /* [page_capacity] attention that its pages got (TW_MASK_HEAVY), else NULL */
+    size_t n_known;   /* of its first pages, those in the prefix cache */
     size_t capacity, new_capacity, page_capacity;
     /* Its rows in the current step, and their logits in r->logits. */
-    size_t row, n_rows, n_logit_rows, logit_row;
+    size_t row, n_rows, n_logit_rows, logit_row, segment;
 };
 
 /* Copies that the next step makes before anything else. */
@@ -66,9 +70,11 @@ void tw_sequence_clear(struct tw_sequence *s, struct tw_kv_pages *pages);
 
 /* Become what `from` is: tokens, measures and pages. `s` is empty and has the capacity. */
 void tw_sequence_fork(struct tw_sequence *s, const struct tw_sequence *from, struct tw_kv_pages *pages);
-/* Give back the pages of which its mask lets no position from n_computed on see anything; holes are left in
- * their place. */
+/* Give back the pages of which its mask, and with TW_MASK_HEAVY the attention that they got, lets no position from
+ * n_computed on see anything; holes are left in their place. */
 void tw_sequence_prune(struct tw_sequence *s, struct tw_kv_pages *pages);
+/* Change places with another branch of the group; each of the two places stays spare or not. */
+void tw_sequence_swap(struct tw_sequence *a, struct tw_sequence *b);
 /* Forget everything from position n on; what is left of the pages stays. */
 void tw_sequence_truncate(struct tw_sequence *s, size_t n, struct tw_kv_pages *pages);
 

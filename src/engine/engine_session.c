@@ -151,13 +151,44 @@ static trawl_status compute(struct tw_session *s, size_t first, float *logits, f
     return TRAWL_OK;
 }
 
+/* Do pages go to the prefix cache and come from it? Sessions see causally, all layers, like most requests: they share
+ * pages with each other and, when they are closed, with jobs. */
+static bool shares(const struct tw_session *s)
+{
+    return s->engine->config.prefix_cache;
+}
+
+/* Go on behind pages that the cache knows. What is left is at least the last token: its logits are wanted. */
+static void reuse(struct tw_session *s)
+{
+    struct tw_sequence *q = &s->sequence;
+    size_t first = q->n_computed / TW_KV_BLOCK, most = (q->n_tokens - 1) / TW_KV_BLOCK;
+    if (shares(s) && !s->all_logits && q->n_computed % TW_KV_BLOCK == 0 && q->n_pages == first &&
+        first < most) {
+        q->n_pages    = tw_kv_prefix_find(&replica_of(s)->prefix, 0, q->tokens, q->pages, first, most);
+        q->n_known    = q->n_pages > first ? q->n_pages : q->n_known;
+        q->n_computed = q->n_pages * TW_KV_BLOCK;
+    }
+}
+
+static void remember(struct tw_session *s)
+{
+    struct tw_sequence *q = &s->sequence;
+    size_t n              = q->n_computed / TW_KV_BLOCK;
+    if (shares(s) && n > q->n_known) {
+        q->n_known = tw_kv_prefix_insert(&replica_of(s)->prefix, 0, q->tokens, q->pages, q->n_known, n);
+    }
+}
+
 /* Pages to write n positions from n_computed on, their own: a page that another session holds too is copied by
  * the next step. */
 static trawl_status reserve(struct tw_session *s, size_t n, struct trawl_error *err)
 {
-    struct tw_replica *r = replica_of(s);
-    r->copies.n          = 0;
-    return tw_sequence_reserve(&s->sequence, n, &r->prefix, &r->copies, err);
+    struct tw_replica *r  = replica_of(s);
+    struct tw_sequence *q = &s->sequence;
+    r->copies.n           = 0;
+    q->n_known = tw_min_size(q->n_known, q->n_computed / TW_KV_BLOCK); /* what is written to is not */
+    return tw_sequence_reserve(q, n, &r->prefix, &r->copies, err);
 }
 
 /* After a rewind the logits of the last token are computed again. That stores its keys and values again, and
@@ -180,8 +211,10 @@ static trawl_status refresh_logits(struct tw_session *s, struct trawl_error *err
     }
     if (status != TRAWL_OK) {
         q->n_computed = q->n_tokens; /* its keys and values are there */
+        return status;
     }
-    return status;
+    remember(s);
+    return TRAWL_OK;
 }
 
 static trawl_status check_tokens(const struct tw_session *s, const int32_t *tokens, size_t n,
@@ -212,16 +245,20 @@ static trawl_status append(struct tw_session *s, const int32_t *tokens, size_t n
         TW_TRY(refresh_logits(s, err));
         first = tw_sample_logprob(&s->engine->kernels, s->logits, vocab_of(s), tokens[0]);
     }
-    TW_TRY(reserve(s, n, err));
     memcpy(q->tokens + held, tokens, n * sizeof *tokens);
-    q->n_tokens         = held + n;
-    s->want_logprob     = logprobs != NULL && n > 1;
-    s->all_logits       = logits != NULL || s->want_logprob;
-    trawl_status status = compute(s, held, logits, logprobs, err);
+    q->n_tokens     = held + n;
+    s->want_logprob = logprobs != NULL && n > 1;
+    s->all_logits   = logits != NULL || s->want_logprob;
+    reuse(s);
+    trawl_status status = reserve(s, q->n_tokens - q->n_computed, err);
+    if (status == TRAWL_OK) {
+        status = compute(s, held, logits, logprobs, err);
+    }
     if (status != TRAWL_OK) {
         tw_session_rewind(s, held);
         return status;
     }
+    remember(s);
     if (logprobs != NULL) {
         logprobs[0] = first;
     }

@@ -15,13 +15,15 @@ static trawl_status add_rows(struct tw_replica *r, struct tw_sequence *s)
     s->row                     = step->n_rows;
     s->n_logit_rows            = tw_sequence_logits(s, n);
     s->logit_row               = step->n_logit_rows;
-    size_t first               = step->n_segments;
+    size_t first = s->segment = step->n_segments;
     TW_TRY(tw_step_masks_add(&r->masks, &q->mask, q->n_prompt, s->pages, s->n_computed, n, s->row,
                              r->segments, &step->n_segments, &r->error));
     for (size_t i = 0; i < n; i++) {
         r->tokens[s->row + i] = s->tokens[s->n_computed + i];
     }
     for (size_t i = first; i < step->n_segments; i++) {
+        r->segments[i].entropies = q->attn_entropy && q->max_tokens > 0 && s->n_computed + n >= q->n_prompt;
+        r->segments[i].masses    = q->mask.kind == TW_MASK_HEAVY;
         for (size_t j = 0; j < r->segments[i].n_rows; j++) {
             r->row_segment[r->segments[i].row + j] = (uint32_t)i;
         }
@@ -93,7 +95,7 @@ static void step_main(void *arg, int thread, int n_threads)
     if (tw_device_forward(d, step, thread % threads) != TRAWL_OK) {
         return; /* all threads of all devices agree on that, and on what follows */
     }
-    if (r->peers.comm != NULL && step->n_logit_rows + step->n_captures > 0) {
+    if (r->peers.comm != NULL && step->n_logit_rows + step->n_captures + step->attention.n_masses > 0) {
         tw_team_barrier(r->team);
         if (thread == 0) {
             r->collected = tw_peers_collect(r, &r->error);
@@ -117,6 +119,7 @@ static void step_main(void *arg, int thread, int n_threads)
 
 trawl_status tw_replica_prepare(struct tw_replica *r)
 {
+    TW_TRY(tw_attention_prepare(r));
     for (int i = 0; i < r->engine->place.n_devices; i++) {
         TW_TRY(tw_device_prepare(&r->devices[i], &r->step, &r->error));
     }
@@ -145,13 +148,14 @@ static trawl_status deliver_rows(struct tw_replica *r, const struct tw_sequence 
 {
     const struct tw_work *w    = r->work;
     const struct tw_request *q = &s->group->request;
-    size_t end = s->n_computed + s->n_rows, from = tw_max_size(s->n_computed, s->group->n_delivered);
-    size_t row = s->row + from - s->n_computed;
+    size_t end = s->n_computed + s->n_rows, first = tw_max_size(s->n_computed, s->group->n_delivered);
+    size_t from = tw_max_size(first, q->capture_from), row = s->row + from - s->n_computed;
     for (size_t i = 0; w->rows != NULL && q->capture && from < end && i < r->step.n_captures; i++) {
         const struct tw_capture *c = &r->captures[i];
         TW_TRY(w->rows(w->user, q->id, i, from, c->rows + row * c->width, end - from, c->width, &r->error));
     }
-    end = tw_min_size(end, q->n_prompt);
+    end  = tw_min_size(end, q->n_prompt);
+    from = tw_max_size(first, q->logits_from);
     if (w->logits != NULL && q->logits && from < end) {
         size_t vocab = r->engine->model->config.vocab;
         size_t at    = s->logit_row + s->n_logit_rows - (s->n_computed + s->n_rows - from);
@@ -171,6 +175,7 @@ static trawl_status after_step(struct tw_replica *r, struct tw_group *g, bool *d
             TW_TRY(deliver_rows(r, s));
             s->n_computed += s->n_rows;
             tw_replica_remember(r, s);
+            tw_attention_take(r, s);
             tw_sequence_prune(s, &r->pages);
             moved = true;
         }

@@ -204,6 +204,11 @@ typedef void tw_attend_span_fn(const struct tw_attend *a, size_t span, float *pa
 typedef void tw_attend_merge_fn(const struct tw_attend *a, const float *partials, size_t span_stride,
                                 size_t n_spans);
 
+/* Scores of one row's queries and the keys of block entry j, [n_heads][64], 64-byte aligned: the very ones that
+ * attention takes, and -inf for keys that the row does not see. false, and nothing written, when it sees none of
+ * them. For those who want to know where a row looks; attention itself never stores them. */
+typedef bool tw_attend_scores_fn(const struct tw_attend *a, size_t row, size_t j, float *scores);
+
 /* ---- rows ---- */
 
 /* y[i] = (x[i] * r) * w[i], r = f32(1 / sqrt(mean(x^2) + eps)) in f64: squares summed by 8 lanes (lane j:
@@ -249,6 +254,7 @@ struct tw_kernels {
     tw_attend_fn *attend_f32, *attend_bf16;
     tw_attend_span_fn *attend_span_f32, *attend_span_bf16;
     tw_attend_merge_fn *attend_merge;
+    tw_attend_scores_fn *attend_scores_f32, *attend_scores_bf16;
     tw_attend_scratch_fn *attend_scratch_bytes;
 
     tw_rmsnorm_fn *rmsnorm;

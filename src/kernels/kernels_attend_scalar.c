@@ -227,6 +227,29 @@ static void attend_merge_scalar(const struct tw_attend *a, const float *partials
     }
 }
 
+static bool attend_scores(const struct tw_attend *a, enum tw_dtype type, size_t row, size_t j, float *scores)
+{
+    uint64_t keys = tw_attend_keys(a, row, j);
+    float q[TW_MAX_HEAD_DIM];
+    for (size_t h = 0; keys != 0 && h < a->n_heads; h++) {
+        load_query(a, type, row * a->n_heads + h, q);
+        for (size_t i = 0; i < TW_KV_BLOCK; i++) {
+            scores[h * TW_KV_BLOCK + i] = sees(keys, i) ? score(a, q, a->k_blocks[j], type, i) : -INFINITY;
+        }
+    }
+    return keys != 0;
+}
+
+static bool attend_scores_f32_scalar(const struct tw_attend *a, size_t row, size_t j, float *scores)
+{
+    return attend_scores(a, TW_DTYPE_F32, row, j, scores);
+}
+
+static bool attend_scores_bf16_scalar(const struct tw_attend *a, size_t row, size_t j, float *scores)
+{
+    return attend_scores(a, TW_DTYPE_BF16, row, j, scores);
+}
+
 /* Everything fits the stack. */
 static size_t attend_scratch_scalar(size_t n_queries, size_t head_dim)
 {
@@ -272,5 +295,7 @@ void tw_kernels_attend_scalar(struct tw_kernels *k)
     k->attend_span_f32      = attend_span_f32_scalar;
     k->attend_span_bf16     = attend_span_bf16_scalar;
     k->attend_merge         = attend_merge_scalar;
+    k->attend_scores_f32    = attend_scores_f32_scalar;
+    k->attend_scores_bf16   = attend_scores_bf16_scalar;
     k->attend_scratch_bytes = attend_scratch_scalar;
 }

@@ -81,9 +81,8 @@ void tw_run_rotate_and_store(const struct tw_run *r, size_t layer)
     }
 }
 
-/* Rows [row, row + n) of a segment, all query heads of this device that read KV head `kv`. */
-static void attend_rows(const struct tw_run *r, size_t layer, const struct tw_segment *s, size_t first,
-                        size_t n, size_t kv)
+struct tw_attend tw_run_attend_rows(const struct tw_run *r, size_t layer, const struct tw_segment *s,
+                                    size_t first, size_t n, size_t kv, uint8_t *memory, size_t *head)
 {
     struct tw_device *d             = r->d;
     const struct tw_model_config *c = &d->model->config;
@@ -95,15 +94,15 @@ static void attend_rows(const struct tw_run *r, size_t layer, const struct tw_se
     size_t end                      = s->position + first + n; /* causal: keys seen by the last row */
     size_t blocks                   = s->visible == NULL ? tw_ceil_div(end, TW_KV_BLOCK) : s->n_blocks;
 
-    uint8_t *scratch    = tw_run_scratch(r) + tw_run_norm_bytes(d->kernels, c);
-    const void **keys   = (const void **)scratch;
+    const void **keys   = (const void **)memory;
     const void **values = keys + blocks;
     for (size_t b = 0; b < blocks; b++) {
         keys[b]   = tw_kv_keys(&d->kv, layer, s->pages[b], kv);
         values[b] = tw_kv_values(&d->kv, layer, s->pages[b], kv);
     }
     size_t row = s->row + first, local = h0 - d->shard.q_heads.begin;
-    struct tw_attend a = {
+    *head = h0;
+    return (struct tw_attend){
         .q        = d->q + row * n_q * d->head_stride + local * c->head_dim,
         .ldq      = n_q * d->head_stride,
         .n_rows   = n,
@@ -115,11 +114,20 @@ static void attend_rows(const struct tw_run *r, size_t layer, const struct tw_se
         .v_blocks = values,
         .visible  = s->visible == NULL ? NULL : s->visible + first * s->n_blocks,
         .blocks   = s->blocks,
-        .n_blocks = s->n_blocks,
+        .n_blocks = s->visible == NULL ? blocks : s->n_blocks,
         .z        = d->z + (row * n_q + local) * c->head_dim,
         .ldz      = n_q * c->head_dim,
-        .scratch  = scratch + tw_round_up(2 * blocks * sizeof(void *), 64),
+        .scratch  = memory + tw_round_up(2 * blocks * sizeof(void *), 64),
     };
+}
+
+static void attend_rows(const struct tw_run *r, size_t layer, const struct tw_segment *s, size_t first,
+                        size_t n, size_t kv)
+{
+    const struct tw_device *d = r->d;
+    uint8_t *memory           = tw_run_scratch(r) + tw_run_norm_bytes(d->kernels, &d->model->config);
+    size_t head               = 0;
+    const struct tw_attend a  = tw_run_attend_rows(r, layer, s, first, n, kv, memory, &head);
     (d->kv.dtype == TW_DTYPE_BF16 ? d->kernels->attend_bf16 : d->kernels->attend_f32)(&a);
 }
 

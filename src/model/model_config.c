@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "model/model_config.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
 #include "kernels/kernels.h"
+#include "model/model_rope.h"
 #include "json/json.h"
 
-/* Far above every released model, far below where products could overflow. */
-enum { SIZE_LIMIT = 1 << 24, LAYER_LIMIT = 1 << 12, HEAD_LIMIT = 1 << 14 };
+enum { SIZE_LIMIT = TW_MODEL_SIZE_LIMIT, LAYER_LIMIT = 1 << 12, HEAD_LIMIT = 1 << 14 };
 
 static const struct {
     const char *model_type;
@@ -21,6 +20,7 @@ static const struct {
     {"qwen2", "Qwen2ForCausalLM", TW_FAMILY_QWEN2},
     {"llama", "LlamaForCausalLM", TW_FAMILY_LLAMA},
     {"qwen3", "Qwen3ForCausalLM", TW_FAMILY_QWEN3},
+    {"mistral", "MistralForCausalLM", TW_FAMILY_MISTRAL},
 };
 
 const char *tw_family_name(enum tw_family family)
@@ -51,17 +51,6 @@ static trawl_status get_size(const json_t *j, const char *key, const char *what,
     return TRAWL_OK;
 }
 
-static trawl_status get_positive(const json_t *j, const char *key, const char *what, double *out,
-                                 struct trawl_error *err)
-{
-    TW_TRY(tw_json_get_double(j, key, what, out, err));
-    if (!(*out > 0) || !isfinite(*out)) {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: \"%s\" is %g, expected a positive number", what, key,
-                       *out);
-    }
-    return TRAWL_OK;
-}
-
 static trawl_status read_family(struct tw_model_config *c, const json_t *j, const char *what,
                                 struct trawl_error *err)
 {
@@ -83,46 +72,8 @@ static trawl_status read_family(struct tw_model_config *c, const json_t *j, cons
     return tw_fail(
         err, TRAWL_ERR_UNSUPPORTED,
         "%s: model type \"%s\" (architecture \"%s\") is not supported; trawl runs Qwen2ForCausalLM, "
-        "LlamaForCausalLM and Qwen3ForCausalLM",
+        "LlamaForCausalLM, Qwen3ForCausalLM and MistralForCausalLM",
         what, type == NULL ? "" : type, arch == NULL ? "" : arch);
-}
-
-/* rope_scaling of older files, rope_parameters (with rope_theta inside) of newer ones. */
-static trawl_status read_rope(struct tw_model_config *c, const json_t *j, const char *what,
-                              struct trawl_error *err)
-{
-    json_t *r     = NULL;
-    c->rope_theta = 10000.0;
-    TW_TRY(get_positive(j, "rope_theta", what, &c->rope_theta, err));
-    TW_TRY(tw_json_get_object(j, "rope_scaling", what, &r, err));
-    TW_TRY(tw_json_get_object(j, "rope_parameters", what, &r, err));
-    c->rope_scaling = TW_ROPE_PLAIN;
-    if (r == NULL) {
-        return TRAWL_OK;
-    }
-    const char *type = "default";
-    TW_TRY(tw_json_get_string(r, "type", what, &type, err));
-    TW_TRY(tw_json_get_string(r, "rope_type", what, &type, err));
-    TW_TRY(get_positive(r, "rope_theta", what, &c->rope_theta, err));
-    if (strcmp(type, "default") == 0) {
-        return TRAWL_OK;
-    }
-    if (strcmp(type, "llama3") != 0) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
-                       "%s: rope scaling \"%s\" is not supported; trawl knows \"default\" and \"llama3\"",
-                       what, type);
-    }
-    c->rope_scaling            = TW_ROPE_LLAMA3;
-    c->rope_original_positions = (double)c->max_positions;
-    TW_TRY(get_positive(r, "factor", what, &c->rope_factor, err));
-    TW_TRY(get_positive(r, "low_freq_factor", what, &c->rope_low_freq, err));
-    TW_TRY(get_positive(r, "high_freq_factor", what, &c->rope_high_freq, err));
-    TW_TRY(get_positive(r, "original_max_position_embeddings", what, &c->rope_original_positions, err));
-    if (c->rope_high_freq <= c->rope_low_freq) {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: high_freq_factor %g is not above low_freq_factor %g", what,
-                       c->rope_high_freq, c->rope_low_freq);
-    }
-    return TRAWL_OK;
 }
 
 static trawl_status add_eos(struct tw_model_config *c, const json_t *v, const char *what,
@@ -168,7 +119,8 @@ static trawl_status read_heads(struct tw_model_config *c, const json_t *j, const
                                struct trawl_error *err)
 {
     TW_TRY(get_size(j, "num_attention_heads", what, HEAD_LIMIT, &c->n_heads, err));
-    c->n_kv_heads = c->n_heads;
+    bool given    = json_object_get(j, "num_key_value_heads") != NULL;
+    c->n_kv_heads = c->family == TW_FAMILY_MISTRAL && !given ? 8 : c->n_heads;
     TW_TRY(get_size(j, "num_key_value_heads", what, HEAD_LIMIT, &c->n_kv_heads, err));
     if (c->n_heads % c->n_kv_heads != 0) {
         return tw_fail(err, TRAWL_ERR_FORMAT,
@@ -188,21 +140,55 @@ static trawl_status read_heads(struct tw_model_config *c, const json_t *j, const
     return TRAWL_OK;
 }
 
-/* layer_types of newer files: one name a layer. */
-static trawl_status refuse_layer_types(const json_t *j, const char *what, struct trawl_error *err)
+/* Does any layer slide? layer_types of newer files has one name a layer, older files slide from layer
+ * max_window_layers on (Qwen) or everywhere (Mistral). */
+static trawl_status read_sliding(const struct tw_model_config *c, const json_t *j, const char *what,
+                                 bool *sliding, struct trawl_error *err)
 {
     json_t *types = NULL, *type;
     size_t i;
+    int64_t first = 28;
     TW_TRY(tw_json_get_array(j, "layer_types", what, &types, err));
+    TW_TRY(tw_json_get_int(j, "max_window_layers", what, &first, err));
+    *sliding = c->family == TW_FAMILY_MISTRAL || (types == NULL && first < (int64_t)c->n_layers);
+    if (types != NULL && json_array_size(types) != c->n_layers) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: layer_types has %zu names, num_hidden_layers is %zu", what,
+                       json_array_size(types), c->n_layers);
+    }
     json_array_foreach(types, i, type)
     {
         const char *name = json_string_value(type);
-        if (name == NULL || strcmp(name, "full_attention") != 0) {
-            return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
-                           "%s: layer_types[%zu] is \"%s\"; only \"full_attention\" is supported", what, i,
-                           name == NULL ? tw_json_type_name(type) : name);
+        bool slides      = name != NULL && strcmp(name, "sliding_attention") == 0;
+        if (name == NULL || (!slides && strcmp(name, "full_attention") != 0)) {
+            return tw_fail(
+                err, TRAWL_ERR_UNSUPPORTED,
+                "%s: layer_types[%zu] is \"%s\", expected \"full_attention\" or \"sliding_attention\"", what,
+                i, name == NULL ? tw_json_type_name(type) : name);
         }
+        *sliding = *sliding || slides;
     }
+    return TRAWL_OK;
+}
+
+/* Layers that slide see the last `window` tokens only. Within a context of that length they see everything, and
+ * longer ones are refused: so the results are the model's. */
+static trawl_status read_window(struct tw_model_config *c, const json_t *j, const char *what,
+                                struct trawl_error *err)
+{
+    bool used = c->family == TW_FAMILY_MISTRAL, sliding = false;
+    TW_TRY(tw_json_get_bool(j, "use_sliding_window", what, &used, err));
+    TW_TRY(read_sliding(c, j, what, &sliding, err));
+    const json_t *given = json_object_get(j, "sliding_window");
+    if (!sliding || (!used && json_object_get(j, "layer_types") == NULL) || json_is_null(given)) {
+        return TRAWL_OK;
+    }
+    if (c->family == TW_FAMILY_LLAMA || !used) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: %s with layers of sliding attention is not supported",
+                       what, c->family == TW_FAMILY_LLAMA ? "a Llama model" : "use_sliding_window false");
+    }
+    c->window = 4096;
+    TW_TRY(get_size(j, "sliding_window", what, SIZE_LIMIT, &c->window, err));
+    c->max_positions = c->window < c->max_positions ? c->window : c->max_positions;
     return TRAWL_OK;
 }
 
@@ -211,15 +197,9 @@ static trawl_status refuse_variants(const json_t *j, const char *what, struct tr
 {
     const char *act = "silu";
     TW_TRY(tw_json_get_string(j, "hidden_act", what, &act, err));
-    if (strcmp(act, "silu") != 0) {
+    if (strcmp(act, "silu") != 0 && strcmp(act, "swish") != 0) {
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: hidden_act \"%s\" is not supported, only \"silu\"",
                        what, act);
-    }
-    bool sliding = false;
-    TW_TRY(tw_json_get_bool(j, "use_sliding_window", what, &sliding, err));
-    if (sliding) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
-                       "%s: use_sliding_window is true; sliding-window layers are not supported", what);
     }
     json_t *quantization = NULL;
     TW_TRY(tw_json_get_object(j, "quantization_config", what, &quantization, err));
@@ -241,7 +221,7 @@ static trawl_status refuse_variants(const json_t *j, const char *what, struct tr
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s: partial_rotary_factor is %g, only 1 is supported",
                        what, rotary);
     }
-    return refuse_layer_types(j, what, err);
+    return TRAWL_OK;
 }
 
 static trawl_status read_object(struct tw_model_config *c, const json_t *j, const char *what,
@@ -258,18 +238,20 @@ static trawl_status read_object(struct tw_model_config *c, const json_t *j, cons
     TW_TRY(get_size(j, "intermediate_size", what, SIZE_LIMIT, &c->intermediate, err));
     TW_TRY(get_size(j, "num_hidden_layers", what, LAYER_LIMIT, &c->n_layers, err));
     TW_TRY(read_heads(c, j, what, err));
-    c->max_positions = c->family == TW_FAMILY_LLAMA ? 2048 : 32768;
+    c->max_positions = c->family == TW_FAMILY_LLAMA ? 2048 : c->family == TW_FAMILY_MISTRAL ? 131072 : 32768;
     TW_TRY(get_size(j, "max_position_embeddings", what, SIZE_LIMIT, &c->max_positions, err));
     c->rms_eps = 1e-6;
-    TW_TRY(get_positive(j, "rms_norm_eps", what, &c->rms_eps, err));
-    TW_TRY(read_rope(c, j, what, err));
+    TW_TRY(tw_json_get_positive(j, "rms_norm_eps", what, &c->rms_eps, err));
+    TW_TRY(tw_model_config_read_rope(c, j, what, err));
+    TW_TRY(read_window(c, j, what, err));
     TW_TRY(tw_json_get_bool(j, "tie_word_embeddings", what, &c->tied, err));
     bool attention_bias = false;
     TW_TRY(tw_json_get_bool(j, "attention_bias", what, &attention_bias, err));
     TW_TRY(tw_json_get_bool(j, "mlp_bias", what, &c->mlp_bias, err));
-    c->qkv_bias = c->family == TW_FAMILY_QWEN2 || attention_bias;
-    c->o_bias   = c->family != TW_FAMILY_QWEN2 && attention_bias;
-    c->qk_norm  = c->family == TW_FAMILY_QWEN3;
+    attention_bias = attention_bias && c->family != TW_FAMILY_MISTRAL; /* which does not know it */
+    c->qkv_bias    = c->family == TW_FAMILY_QWEN2 || attention_bias;
+    c->o_bias      = c->family != TW_FAMILY_QWEN2 && attention_bias;
+    c->qk_norm     = c->family == TW_FAMILY_QWEN3;
     if (c->mlp_bias) {
         return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
                        "%s: mlp_bias is true; no released model of these families has one", what);
@@ -349,33 +331,6 @@ struct tw_mesh_model tw_model_config_mesh(const struct tw_model_config *c, int t
         .qk_norm      = c->qk_norm,
         .tree_leaves  = tree_leaves,
     };
-}
-
-/* Llama 3: long wavelengths are stretched by `factor`, short ones kept, between them a linear blend in
- * the number of turns over the original context (Hugging Face: _compute_llama3_parameters). */
-static double scale_llama3(const struct tw_model_config *c, double frequency)
-{
-    const double pi  = 3.14159265358979323846;
-    double turns     = c->rope_original_positions * frequency / (2 * pi);
-    double stretched = frequency / c->rope_factor;
-    if (turns < c->rope_low_freq) {
-        return stretched;
-    }
-    if (turns > c->rope_high_freq) {
-        return frequency;
-    }
-    double smooth = (turns - c->rope_low_freq) / (c->rope_high_freq - c->rope_low_freq);
-    return (1 - smooth) * stretched + smooth * frequency;
-}
-
-void tw_model_config_rope(const struct tw_model_config *c, double *inverse_frequency)
-{
-    for (size_t i = 0; i < c->head_dim / 2; i++) {
-        /* In long double so that the rounded result does not depend on the C library's pow. */
-        long double exponent = 2.0L * (long double)i / (long double)c->head_dim;
-        double f             = (double)(1.0L / powl((long double)c->rope_theta, exponent));
-        inverse_frequency[i] = c->rope_scaling == TW_ROPE_LLAMA3 ? scale_llama3(c, f) : f;
-    }
 }
 
 uint64_t tw_model_config_parameters(const struct tw_model_config *c)

@@ -93,7 +93,9 @@ trawl_status tw_device_init(struct tw_device *d, const struct tw_model *model,
     d->kernels     = kernels;
     d->config      = *config;
     d->head_stride = tw_round_up(model->config.head_dim, TW_PANEL);
-    d->score_scale = (float)(1.0 / sqrt((double)model->config.head_dim));
+    /* Queries and keys turned by sines and cosines that are m times as large: scores m * m times as large. */
+    double magnitude = model->config.rope_magnitude;
+    d->score_scale   = (float)(magnitude * magnitude / sqrt((double)model->config.head_dim));
     tw_barrier_init(&d->barrier, config->n_threads, config->wait);
 
     struct tw_mesh_model m = tw_model_config_mesh(&model->config, config->tree_leaves);

@@ -66,7 +66,7 @@ struct tw_device {
     size_t head_stride;                     /* columns per head in q, k, v: head_dim rounded up to 16 */
     uint32_t (*leaf_end)[TW_MAX_LEAVES];    /* [2]: o_proj, down_proj; relative to this device's inputs */
     uint32_t whole_leaf[TW_DEVICE_MATMULS]; /* the one leaf of a column-parallel matmul */
-    float score_scale;                      /* 1 / sqrt(head_dim) */
+    float score_scale;                      /* 1 / sqrt(head_dim), times the square of rope_magnitude */
     struct tw_segment *narrow;              /* [max_logit_rows] the last layer's one-row segments */
     struct tw_matmul matmul[TW_DEVICE_MATMULS];
     _Atomic uint32_t next_attend;

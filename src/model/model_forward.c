@@ -11,6 +11,7 @@ size_t tw_forward_scratch_bytes(const struct tw_kernels *k, const struct tw_mode
     size_t longest = tw_max_size(tw_max_size(c->hidden, c->intermediate), c->n_heads * c->head_dim);
     size_t attend  = tw_round_up(k->attend_scratch_bytes(TW_ATTEND_ROWS * group, c->head_dim), 64);
     size_t rows    = tw_run_norm_bytes(k, c) + attend + tw_round_up(2 * blocks * sizeof(void *), 64);
+    rows           = tw_max_size(rows, tw_attention_stats_bytes(k, c, group, blocks));
     return tw_max_size(rows, tw_matmul_scratch_bytes(longest, compressed));
 }
 
@@ -374,6 +375,10 @@ static trawl_status attention_half(struct tw_run *r, size_t layer)
     meet(r);
     tw_run_rotate_and_store(r, layer);
     meet(r);
+    if (r->step->attention.wanted) {
+        tw_run_attention_stats(r, layer);
+        meet(r); /* of rows that the next line may leave out, too */
+    }
     if (layer + 1 == d->model->config.n_layers) {
         narrow(r);
     }

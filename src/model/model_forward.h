@@ -12,7 +12,7 @@
 /* Query rows of one attention task: enough to reuse a block of keys, few enough to balance threads. */
 enum { TW_ATTEND_ROWS = 16 };
 
-/* Bytes of one thread's scratch: rows being normalised, attention state, block pointers. */
+/* Bytes of one thread's scratch: rows being normalised, attention state or statistics, block pointers. */
 size_t tw_forward_scratch_bytes(const struct tw_kernels *k, const struct tw_model_config *c, size_t group,
                                 size_t blocks, bool compressed);
 
@@ -68,5 +68,19 @@ void tw_run_rotate_and_store(const struct tw_run *r, size_t layer);
 void tw_run_attend(const struct tw_run *r, size_t layer);
 /* Capture d->z. */
 void tw_run_keep_z(const struct tw_run *r, size_t layer);
+
+/* Rows [first, first + n) of a segment and all query heads of this device that read KV head `kv`, as a kernel takes
+ * them. Block pointers and the kernel's scratch lie at `memory`, 64-byte aligned; *head: the first of these heads
+ * among the model's. */
+struct tw_attend tw_run_attend_rows(const struct tw_run *r, size_t layer, const struct tw_segment *s,
+                                    size_t first, size_t n, size_t kv, uint8_t *memory, size_t *head);
+
+/* ---- model_attention_stats.c ---- */
+
+/* r->step->attention of the step's rows in this layer, from d->q and the cache: after tw_run_rotate_and_store. */
+void tw_run_attention_stats(const struct tw_run *r, size_t layer);
+/* Scratch for it, with `group` query heads to a KV head and `blocks` blocks. */
+size_t tw_attention_stats_bytes(const struct tw_kernels *k, const struct tw_model_config *c, size_t group,
+                                size_t blocks);
 
 #endif /* TW_MODEL_FORWARD_H */

@@ -11,6 +11,7 @@
 #include "model/model_weights.h"
 
 #define TW_EMBED_NAME "model.embed_tokens.weight"
+#define TW_HEAD_NAME  "lm_head.weight"
 /* The embedding's rows in a packed file, beside a tied head's panels of the same tensor. */
 #define TW_EMBED_ROWS "model.embed_tokens.rows"
 

@@ -42,6 +42,23 @@ static trawl_status find(const struct tw_safetensors *files, const char *name, s
     return TRAWL_OK;
 }
 
+/* A head of its own beside a tied embedding: which of the two is meant differs between programs. */
+static trawl_status check_tied(const struct tw_binding *b, const struct tw_safetensors *files,
+                               struct trawl_error *err)
+{
+    const struct tw_safetensors_tensor *head = tw_safetensors_find(files, TW_HEAD_NAME), *embed = b->embed;
+    if (!b->tied || head == NULL ||
+        (head->bytes == embed->bytes && strcmp(head->dtype_name, embed->dtype_name) == 0 &&
+         memcmp(head->data, embed->data, embed->bytes) == 0)) {
+        return TRAWL_OK;
+    }
+    return tw_fail(
+        err, TRAWL_ERR_FORMAT,
+        "%s: tensor \"%s\" differs from \"%s\", but tie_word_embeddings is true; set it to false in "
+        "config.json if the model has a head of its own, else remove the tensor",
+        head->file, head->name, embed->name);
+}
+
 static trawl_status bind_all(struct tw_binding *b, const struct tw_model_config *c,
                              const struct tw_safetensors *files, enum tw_dtype compute,
                              struct trawl_error *err)
@@ -51,6 +68,7 @@ static trawl_status bind_all(struct tw_binding *b, const struct tw_model_config 
     TW_TRY(tw_alloc(l->n + 2, sizeof *b->first_piece, &b->first_piece, err));
     TW_TRY(tw_alloc(l->n + 1, sizeof *b->bad, &b->bad, err));
     TW_TRY(find(files, TW_EMBED_NAME, c->vocab, c->hidden, &b->embed, err));
+    TW_TRY(check_tied(b, files, err));
     size_t pieces = 0;
     for (size_t i = 0; i < l->n; i++) {
         const struct tw_weight *w = &l->weights[i];
@@ -216,8 +234,46 @@ uint64_t tw_binding_fingerprint(const struct tw_binding *b, const float *vectors
            tw_hash64(vectors, b->list->floats * sizeof *vectors);
 }
 
-void tw_binding_warn(const struct tw_binding *b, const struct tw_log *log)
+/* Does the model have this tensor, or is it known to hold nothing that is learnt? */
+static bool is_known(const struct tw_binding *b, const char *name)
 {
+    static const char *const computed[] = {".rotary_emb.inv_freq", ".self_attn.masked_bias"};
+    for (size_t i = 0; i < sizeof computed / sizeof *computed; i++) {
+        size_t n = strlen(name), n_end = strlen(computed[i]);
+        if (n > n_end && strcmp(name + n - n_end, computed[i]) == 0) {
+            return true;
+        }
+    }
+    for (size_t j = 0; j < b->list->n; j++) {
+        if (strcmp(b->list->weights[j].name, name) == 0) {
+            return true;
+        }
+    }
+    return strcmp(name, b->embed->name) == 0 || strcmp(name, TW_HEAD_NAME) == 0;
+}
+
+static void warn_unused(const struct tw_binding *b, const struct tw_safetensors *files,
+                        const struct tw_log *log)
+{
+    size_t n                                  = 0;
+    const struct tw_safetensors_tensor *first = NULL;
+    for (size_t i = 0; i < tw_safetensors_count(files); i++) {
+        const struct tw_safetensors_tensor *t = tw_safetensors_at(files, i);
+        if (!is_known(b, t->name)) {
+            first = n++ == 0 ? t : first;
+        }
+    }
+    if (n > 0) {
+        tw_log(
+            log, TW_LOG_WARNING,
+            "%s: the model that config.json describes does not use %zu of the tensors, the first is \"%s\"",
+            tw_safetensors_path(files), n, first->name);
+    }
+}
+
+void tw_binding_warn(const struct tw_binding *b, const struct tw_safetensors *files, const struct tw_log *log)
+{
+    warn_unused(b, files, log);
     for (size_t j = 0; j <= b->list->n; j++) {
         const struct tw_safetensors_tensor *t = j < b->list->n ? b->tensors[j] : b->embed;
         if (atomic_load_explicit(&b->bad[j], memory_order_relaxed) != 0) {

@@ -25,7 +25,7 @@ struct tw_binding {
     atomic_uchar *bad;   /* [list->n + 1] saw a value that is not finite; the last: in the embedding */
 };
 
-/* Find every tensor and check its shape and type. Panels are F32 where `compute` is F32 and bf16 could not
+/* Find every tensor and check its shape and type. A head that differs from a tied embedding is refused. Panels are F32 where `compute` is F32 and bf16 could not
  * hold some matrix exactly. Released with tw_binding_release, also after a failure. */
 trawl_status tw_binding_make(struct tw_binding *b, const struct tw_weight_list *list,
                              const struct tw_model_config *config, const struct tw_safetensors *files,
@@ -55,7 +55,8 @@ void tw_binding_copy_vectors(struct tw_binding *b, float *vectors);
 /* Of every weight, when all pieces were packed. */
 uint64_t tw_binding_fingerprint(const struct tw_binding *b, const float *vectors);
 
-/* One warning for each weight with values that are not finite. */
-void tw_binding_warn(const struct tw_binding *b, const struct tw_log *log);
+/* One warning for each weight with values that are not finite, one for tensors of `files` that are no weights. */
+void tw_binding_warn(const struct tw_binding *b, const struct tw_safetensors *files,
+                     const struct tw_log *log);
 
 #endif /* TW_MODEL_PACK_H */

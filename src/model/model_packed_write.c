@@ -419,7 +419,7 @@ static trawl_status write_locked(struct writer *w, struct trawl_error *err)
         tw_atomic_file_abandon(&w->file);
         return status;
     }
-    tw_binding_warn(&w->binding, w->job->log);
+    tw_binding_warn(&w->binding, w->files, w->job->log);
     return tw_atomic_file_commit(&w->file, err);
 }
 

@@ -4,6 +4,7 @@
 #ifndef TW_MODEL_STEP_H
 #define TW_MODEL_STEP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,9 @@ struct tw_segment {
     const uint64_t *visible; /* [n_rows][n_blocks], or NULL: causal */
     const uint32_t *blocks;  /* [n_blocks] ascending */
     size_t n_blocks;
+    /* What is wanted of its attention besides its outputs (struct tw_step_attention): */
+    bool entropies, masses;
+    size_t first_mass; /* with masses: its first block's */
 };
 
 /* Page of one of the segment's own positions. */
@@ -45,6 +49,26 @@ static inline struct tw_segment tw_segment_row(const struct tw_segment *s, size_
     one.visible           = s->visible == NULL ? NULL : s->visible + i * s->n_blocks;
     return one;
 }
+
+/* Entries of a segment's page list: of its blocks. */
+static inline size_t tw_segment_pages(const struct tw_segment *s)
+{
+    return s->n_blocks > 0 ? s->n_blocks : (s->position + s->n_rows - 1) / TW_KV_BLOCK + 1;
+}
+
+/* Where segments that ask for it looked, by statistics of the attention probabilities of every layer and query
+ * head. All devices write into the same memory: entropies of their own heads, and sums of integers, which are
+ * the same in any order. */
+enum { TW_MASS_BITS = 24 };
+struct tw_step_attention {
+    bool wanted; /* by any segment */
+    /* [n_logit_rows, n_layers, n_heads] entropy in nats, of the logit rows of segments that ask. */
+    float *entropies;
+    /* [n_masses] added to: the probability that the segment's rows gave to the keys of a block, summed over its
+     * rows, layers and heads; each addend is a multiple of 2^-TW_MASS_BITS. */
+    _Atomic uint64_t *masses;
+    size_t n_masses;
+};
 
 /* A site to capture; all devices write their columns into `rows`. */
 struct tw_capture {
@@ -71,6 +95,7 @@ struct tw_step {
     float *logits;              /* [n_logit_rows, vocab] */
     size_t n_captures;
     struct tw_capture *captures;
+    struct tw_step_attention attention;
     /* Only captures are wanted: layers above the deepest site are left out, their keys and values too. */
     bool shallow;
 };

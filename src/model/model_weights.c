@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/size.h"
 #include "model/model_compress.h"
 #include "model/model_list.h"
@@ -180,12 +181,28 @@ static trawl_status pack_all(struct packing *p, const struct tw_weight_list *lis
     if (m->compression == NULL) {
         point_into(p, list);
     }
-    tw_binding_warn(&p->binding, log);
+    tw_binding_warn(&p->binding, m->files, log);
     m->fingerprint = tw_binding_fingerprint(&p->binding, m->vectors);
     return TRAWL_OK;
 }
 
 /* ---- the model ---- */
+
+/* What changes a result beside the weights: attention's shape, the norms' epsilon, the angles of positions. */
+static uint64_t identity_of(const struct tw_model *m)
+{
+    const struct tw_model_config *c = &m->config;
+    const uint64_t facts[]          = {
+                 m->fingerprint,
+                 (uint64_t)c->family,
+                 c->n_heads,
+                 c->n_kv_heads,
+                 c->head_dim,
+                 tw_hash64(&c->rms_eps, sizeof c->rms_eps),
+                 tw_hash64(&c->rope_magnitude, sizeof c->rope_magnitude),
+                 tw_hash64(m->inverse_frequency, c->head_dim / 2 * sizeof *m->inverse_frequency)};
+    return tw_hash64(facts, sizeof facts);
+}
 
 static trawl_status load(struct tw_model *m, struct tw_weight_list *list, const char *folder, bool compress,
                          int n_threads, const struct tw_log *log, struct trawl_error *err)
@@ -220,6 +237,7 @@ trawl_status tw_model_load(struct tw_model **out, const char *folder, enum tw_dt
     m->weight           = TW_DTYPE_BF16;
     trawl_status status = load(m, &list, folder, compress, n_threads, log, err);
     tw_weight_list_release(&list);
+    m->identity = status == TRAWL_OK ? identity_of(m) : 0;
     if (status != TRAWL_OK) {
         tw_model_free(m);
         return status;

@@ -53,6 +53,7 @@ struct tw_model {
     float *vectors;                     /* one for all norms and biases; NULL with a packed file */
     double *inverse_frequency;          /* [head_dim / 2] */
     uint64_t fingerprint;               /* of every weight */
+    uint64_t identity;                  /* of every weight and of what config.json says about using them */
 };
 
 /* Map the folder's packed file where there is one, else read and pack the checkpoint with `n_threads` threads.

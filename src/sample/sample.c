@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/size.h"
 #include "sample/sample_draw.h"
+#include "sample/sample_logits.h"
 #include "sample/sample_select.h"
 
 trawl_status tw_sampler_init(struct tw_sampler *s, const struct tw_kernels *kernels, size_t n_vocab,
@@ -56,42 +57,13 @@ double tw_sample_log(double x)
     return (double)logl((long double)x);
 }
 
-/* log of the softmax denominator relative to the highest logit, and the moments for the entropy. */
-struct row_sums {
-    float max;
-    size_t argmax;
-    double sums[3];
-};
-
-static struct row_sums sum_row(const struct tw_kernels *k, const float *x, size_t n)
-{
-    struct row_sums r;
-    k->argmax(x, n, &r.max, &r.argmax);
-    k->softmax_sums(x, n, r.max, r.sums);
-    return r;
-}
-
-static float logprob_of(const struct row_sums *r, float logit)
-{
-    return (float)((double)(logit - r->max) - tw_sample_log(r->sums[0]));
-}
-
 float tw_sample_logprob(const struct tw_kernels *k, const float *logits, size_t n_vocab, int32_t token)
 {
-    struct row_sums r = sum_row(k, logits, n_vocab);
-    return logprob_of(&r, logits[token]);
+    struct tw_logits l = tw_logits_measure(k, logits, n_vocab);
+    return tw_logits_logprob(&l, (size_t)token);
 }
 
-/* With p = e/Z and d = x - max: -log p = log Z - d, so entropy = log Z - E[d], varentropy = Var[d]. */
-static void set_entropy(const struct row_sums *r, struct tw_sampled *out)
-{
-    double mean     = r->sums[1] / r->sums[0];
-    double variance = r->sums[2] / r->sums[0] - mean * mean;
-    out->entropy    = (float)(tw_sample_log(r->sums[0]) - mean);
-    out->varentropy = (float)(variance > 0 ? variance : 0);
-}
-
-static void set_top(struct tw_sampler *s, const struct row_sums *raw, const struct tw_sample_input *in)
+static void set_top(struct tw_sampler *s, const struct tw_logits *raw, const struct tw_sample_input *in)
 {
     size_t k = in->params->top_logprobs;
     if (k == 0 || in->top == NULL) {
@@ -103,7 +75,7 @@ static void set_top(struct tw_sampler *s, const struct row_sums *raw, const stru
     for (size_t i = 0; i < k; i++) {
         int32_t token = i < n ? s->candidates[0][i].token : TW_SAMPLE_NONE;
         in->top[i]    = (struct tw_top_logprob){
-               .token = token, .logprob = i < n ? logprob_of(raw, in->logits[token]) : -INFINITY};
+               .token = token, .logprob = i < n ? tw_logits_logprob(raw, (size_t)token) : -INFINITY};
     }
 }
 
@@ -115,7 +87,7 @@ struct processed {
 };
 
 static int32_t draw(struct tw_sampler *s, const struct tw_sample_input *in, const struct tw_sample_params *p,
-                    struct tw_draw_manner manner, const struct processed *row, const struct row_sums *raw,
+                    struct tw_draw_manner manner, const struct processed *row, const struct tw_logits *raw,
                     const struct tw_sampled *measured)
 {
     double t               = p->temperature;
@@ -152,7 +124,7 @@ static bool may_insert(const struct tw_sample_input *in, const float *x)
 }
 
 static int32_t choose_by_policy(struct tw_sampler *s, const struct tw_sample_input *in,
-                                const struct processed *row, const struct row_sums *raw,
+                                const struct processed *row, const struct tw_logits *raw,
                                 struct tw_sampled *out)
 {
     struct tw_sample_params p      = *in->params;
@@ -183,11 +155,10 @@ static int32_t choose_by_policy(struct tw_sampler *s, const struct tw_sample_inp
 
 struct tw_sampled tw_sample_choose(struct tw_sampler *s, const struct tw_sample_input *in)
 {
-    struct row_sums raw            = sum_row(s->kernels, in->logits, s->n_vocab);
-    struct tw_sampled out          = {0};
+    struct tw_logits raw           = tw_logits_measure(s->kernels, in->logits, s->n_vocab);
+    struct tw_sampled out          = {.entropy = raw.entropy, .varentropy = raw.varentropy};
     struct processed row           = {.x = in->logits, .max = raw.max, .best = (int32_t)raw.argmax};
     const struct tw_policy *policy = &in->params->policy;
-    set_entropy(&raw, &out);
     set_top(s, &raw, in);
     if (policy->on) {
         out.state = tw_policy_state(policy, (double)out.entropy, (double)out.varentropy);
@@ -209,6 +180,6 @@ struct tw_sampled tw_sample_choose(struct tw_sampler *s, const struct tw_sample_
     out.token   = !drawn       ? row.best
                   : policy->on ? choose_by_policy(s, in, &row, &raw, &out)
                                : draw(s, in, in->params, (struct tw_draw_manner){0}, &row, &raw, &out);
-    out.logprob = logprob_of(&raw, in->logits[out.token]);
+    out.logprob = tw_logits_logprob(&raw, (size_t)out.token);
     return out;
 }

@@ -291,6 +291,7 @@ static void test_misuse_is_refused_by_name(void **state)
     struct trawl_job_config config;
     struct trawl_request r;
     struct trawl_error err;
+    struct trawl_entropy_policy policy;
     trawl_job *job = NULL, *second = NULL;
     trawl_engine_config_init(&e);
     assert_refused(trawl_engine_open(&e, &none, &err), TRAWL_ERR_INVALID, "no model_path given");
@@ -324,6 +325,23 @@ static void test_misuse_is_refused_by_name(void **state)
     r.size = 1;
     assert_refused(trawl_job_submit(job, &r, &err), TRAWL_ERR_INVALID,
                    "struct trawl_request has size 1, expected");
+    api_request(&r, 0);
+    r.prompt = NULL;
+    assert_refused(trawl_job_submit(job, &r, &err), TRAWL_ERR_INVALID,
+                   "prompt is NULL, expected a list of 3");
+    api_request(&r, 0);
+    r.n_logit_bias = 5;
+    assert_refused(trawl_job_submit(job, &r, &err), TRAWL_ERR_INVALID,
+                   "logit_bias_tokens is NULL, expected a list of 5");
+    api_request(&r, 0);
+    r.n_completions = 1;
+    assert_refused(trawl_job_submit(job, &r, &err), TRAWL_ERR_INVALID, "completions is NULL");
+    api_request(&r, 0);
+    trawl_entropy_policy_init(&policy);
+    policy.size      = 0;
+    r.entropy_policy = &policy;
+    assert_refused(trawl_job_submit(job, &r, &err), TRAWL_ERR_INVALID,
+                   "struct trawl_entropy_policy has size 0, expected");
     api_submit(job);
     api_request(&r, 0);
     assert_refused(trawl_job_submit(job, &r, &err), TRAWL_ERR_INVALID, "the job's input has ended");

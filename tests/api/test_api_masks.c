@@ -124,7 +124,7 @@ static void test_masks_of_requests(void **state)
     request(&r, prompt);
     assert_ok(trawl_job_submit(job, &r, &err));
     r.attention_window = 16;
-    assert_refused(trawl_job_submit(job, &r, &err), TRAWL_ERR_EXISTS, "its prompt, mask");
+    assert_refused(trawl_job_submit(job, &r, &err), TRAWL_ERR_EXISTS, " mask, ");
     trawl_job_end_input(job);
     while (trawl_job_next(job, &result, &more, &err) == TRAWL_OK && more) {
         assert_false(result.pruned);

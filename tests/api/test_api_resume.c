@@ -192,6 +192,34 @@ static void test_another_run_s_files_are_refused(void **state)
     trawl_engine_close(&other);
 }
 
+/* The same weights under another config.json are another model. */
+static void test_an_edited_config_is_refused(void **state)
+{
+    struct scratch *s    = *state;
+    trawl_engine *engine = api_engine(s->dir, 1, 1);
+    struct paths p;
+    char dir[512], path[1024], text[4096] = "";
+    (void)snprintf(dir, sizeof dir, "%s/run", s->dir);
+    (void)snprintf(path, sizeof path, "%s/model/config.json", s->dir);
+    struct trawl_job_config config = config_in(dir, &p, TRAWL_FORMAT_SAFETENSORS, false);
+    run_part(engine, &config, 1);
+    config.resume = true;
+    run_part(engine, &config, 1);
+    trawl_engine_close(&engine);
+
+    FILE *f  = fopen(path, "r+");
+    size_t n = f == NULL ? 0 : fread(text, 1, sizeof text - 1, f);
+    char *at = strstr(text, "\"rope_theta\": 10000.0");
+    assert_non_null(at);
+    at[strlen("\"rope_theta\": ")] = '2';
+    rewind(f);
+    assert_int_equal(fwrite(text, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+    engine = api_engine(s->dir, 1, 1);
+    assert_not_opened(engine, &config, "model");
+    trawl_engine_close(&engine);
+}
+
 static void test_other_requests_are_refused(void **state)
 {
     struct scratch *s    = *state;
@@ -216,6 +244,23 @@ static void test_other_requests_are_refused(void **state)
     assert_refused(trawl_job_submit(job, &r, &err), TRAWL_ERR_EXISTS,
                    "request 1 is not the one in the journal: its prompt");
     trawl_job_close(&job);
+
+    const int32_t banned[] = {9};
+    for (int change = 0; change < 5; change++) { /* the same prompt, sampled in another way */
+        assert_ok(trawl_job_open(engine, &config, &job, &err));
+        api_request(&r, 0);
+        assert_ok(trawl_job_submit(job, &r, &err));
+        api_request(&r, 1);
+        r.temperature += change == 0 ? 0.5 : 0;
+        r.has_seed          = change == 1;
+        r.max_tokens        = change == 2 ? r.max_tokens + 1 : r.max_tokens;
+        r.ignore_eos        = change == 3;
+        r.suppress_tokens   = banned;
+        r.n_suppress_tokens = change == 4;
+        assert_refused(trawl_job_submit(job, &r, &err), TRAWL_ERR_EXISTS,
+                       "request 1 is not the one in the journal: its prompt, sampling");
+        trawl_job_close(&job);
+    }
 
     assert_ok(trawl_job_open(engine, &config, &job, &err)); /* fewer than before */
     api_request(&r, 0);
@@ -337,6 +382,7 @@ int main(void)
         scratch_test(test_every_cut_with_pickles),
         scratch_test(test_a_journal_alone),
         scratch_test(test_another_run_s_files_are_refused),
+        scratch_test(test_an_edited_config_is_refused),
         scratch_test(test_other_requests_are_refused),
         scratch_test(test_files_in_use_are_refused),
         scratch_test(test_a_cancelled_job_keeps_what_was_committed),

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Sampling fields of public requests: lists are copied, what is found goes through the journal, policies from files. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "api_harness.h"
 #include "base/file.h"
 #include "support/test.h"
@@ -90,15 +86,12 @@ static void run(trawl_engine *engine, const struct trawl_job_config *config, str
 
 static void test_answers_survive_in_the_journal(void **state)
 {
-    char dir[] = "/tmp/trawl-api-XXXXXX", path[64];
+    struct scratch *s = *state;
     struct answer first[REQUESTS], again[REQUESTS];
     struct trawl_job_config config;
-    (void)state;
-    assert_non_null(mkdtemp(dir));
-    (void)snprintf(path, sizeof path, "%s/journal.jsonl", dir);
-    trawl_engine *engine = api_engine(dir, 1, 1);
+    trawl_engine *engine = api_engine(s->dir, 1, 1);
     trawl_job_config_init(&config);
-    config.journal_path = path;
+    config.journal_path = scratch_path(s, "journal.jsonl");
     run(engine, &config, first);
     config.resume = true;
     run(engine, &config, again);
@@ -122,20 +115,16 @@ static void test_answers_survive_in_the_journal(void **state)
         assert_int_equal(in_states, i == 2 ? TOKENS : 0);
     }
     trawl_engine_close(&engine);
-    api_clear(dir);
 }
 
 static void test_sessions_refuse_what_needs_a_job(void **state)
 {
-    char dir[] = "/tmp/trawl-api-XXXXXX";
     struct trawl_error err;
     struct trawl_sampled got;
     struct trawl_request r;
     trawl_session *session = NULL;
     const int32_t ids[]    = {3, 1, 4};
-    (void)state;
-    assert_non_null(mkdtemp(dir));
-    trawl_engine *engine = api_engine(dir, 1, 1);
+    trawl_engine *engine   = api_engine(((struct scratch *)*state)->dir, 1, 1);
     assert_ok(trawl_session_open(engine, &session, &err));
     assert_ok(trawl_session_append(session, ids, 3, NULL, NULL, &err));
     trawl_request_init(&r);
@@ -147,11 +136,14 @@ static void test_sessions_refuse_what_needs_a_job(void **state)
     r.n_suppress_tokens = 3;
     r.typical_p         = 0.5;
     r.temperature       = 1;
+    r.n_stop_token_ids  = 2;
+    assert_refused(trawl_session_sample(session, &r, &got, &err), TRAWL_ERR_INVALID,
+                   "stop_token_ids is NULL, expected a list of 2");
+    r.n_stop_token_ids = 0;
     assert_ok(trawl_session_sample(session, &r, &got, &err));
     assert_true(got.token != 3 && got.token != 1 && got.token != 4);
     trawl_session_close(&session);
     trawl_engine_close(&engine);
-    api_clear(dir);
 }
 
 static void test_policy_files(void **state)
@@ -169,17 +161,11 @@ static void test_policy_files(void **state)
         {"{\"best_of\": 0}", "best_of is 0, expected 1 to 64"},
         {"{\"insert_text\": \"hm\"}", "\"insert_text\" needs a tokenizer"},
     };
-    char path[] = "/tmp/trawl-policy-XXXXXX";
-    (void)state;
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
+    const char *path = scratch_path(*state, "policy.json");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct trawl_error err;
         struct trawl_entropy_policy policy;
-        FILE *f = fopen(path, "w");
-        assert_non_null(f);
-        (void)fputs(cases[i].text, f);
-        (void)fclose(f);
+        assert_ok(tw_file_replace(path, cases[i].text, strlen(cases[i].text), &err));
         if (cases[i].words == NULL) {
             assert_ok(trawl_entropy_policy_read(path, NULL, &policy, &err));
             assert_true(policy.h_hi >= 5 && policy.best_of == (i == 0 ? 3U : 1U) &&
@@ -189,14 +175,12 @@ static void test_policy_files(void **state)
                            i == 2 || i == 4 ? TRAWL_ERR_FORMAT : TRAWL_ERR_INVALID, cases[i].words);
         }
     }
-    (void)close(fd);
-    (void)remove(path);
 }
 
 static void test_policy_text_is_one_token(void **state)
 {
     const char *folder = TRAWL_SOURCE_DIR "/tests/text/data/split";
-    char path[]        = "/tmp/trawl-policy-XXXXXX";
+    const char *path   = scratch_path(*state, "policy.json");
     static const struct {
         const char *text, *words;
     } cases[]                  = {{"{\"insert_text\": \"a\"}", NULL},
@@ -204,16 +188,10 @@ static void test_policy_text_is_one_token(void **state)
                                   {"{\"insert_text\": \"<|end|>\"}", "is a special token"}};
     trawl_tokenizer *tokenizer = NULL;
     struct trawl_error err;
-    (void)state;
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
     assert_ok(trawl_tokenizer_open(folder, &tokenizer, &err));
     for (size_t i = 0; i < 3; i++) {
         struct trawl_entropy_policy policy;
-        FILE *f = fopen(path, "w");
-        assert_non_null(f);
-        (void)fputs(cases[i].text, f);
-        (void)fclose(f);
+        assert_ok(tw_file_replace(path, cases[i].text, strlen(cases[i].text), &err));
         if (cases[i].words == NULL) {
             assert_ok(trawl_entropy_policy_read(path, tokenizer, &policy, &err));
             assert_true(policy.insert_token >= 0);
@@ -223,17 +201,15 @@ static void test_policy_text_is_one_token(void **state)
         }
     }
     trawl_tokenizer_close(&tokenizer);
-    (void)close(fd);
-    (void)remove(path);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers_survive_in_the_journal),
-        cmocka_unit_test(test_sessions_refuse_what_needs_a_job),
-        cmocka_unit_test(test_policy_files),
-        cmocka_unit_test(test_policy_text_is_one_token),
+        scratch_test(test_answers_survive_in_the_journal),
+        scratch_test(test_sessions_refuse_what_needs_a_job),
+        scratch_test(test_policy_files),
+        scratch_test(test_policy_text_is_one_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -217,9 +217,11 @@ static void append_some(struct tw_philox_stream *random, struct timeline *t)
     struct trawl_error err;
     static float logits[TOKENS * VOCAB], logprobs[TOKENS];
     size_t room = TOKENS - t->n, n = below(random, 4) == 0 ? below(random, room + 1) : below(random, 4);
-    n = n < room ? n : room;
+    n           = n < room ? n : room;
+    bool common = below(random, 2) == 0; /* tokens that other timelines have at these places */
     for (size_t i = 0; i < n; i++) {
-        t->tokens[t->n + i] = (int32_t)below(random, VOCAB);
+        size_t at     = t->n + i;
+        t->tokens[at] = common ? (int32_t)(at * at % VOCAB) : (int32_t)below(random, VOCAB);
     }
     assert_ok(trawl_session_append(t->session, t->tokens + t->n, n, below(random, 3) == 0 ? logits : NULL,
                                    below(random, 3) == 0 ? logprobs : NULL, &err));
@@ -409,6 +411,7 @@ static void test_misuse_is_refused_by_name(void **state)
     refuse_field(s, n_completions, 1);
     refuse_field(s, nbest_min_prob, 0.1);
     refuse_field(s, attention_window, 9);
+    refuse_field(s, attention_sinks, 4);
     refuse_field(s, top_logprobs, 1);
     (void)trawl_session_tokens(s, &n);
     assert_int_equal(n, 10);

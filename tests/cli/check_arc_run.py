@@ -90,6 +90,33 @@ def check_pickles(out, records, n):
             check(a.shape[0] > record["n_tokens"], "prompt rows")
 
 
+def rows_of(out):
+    """Of layer 0, an array for each prompt."""
+    return [row["activation"] for file in sorted((out / "acts").glob("layer_0_batch_*.pkl"))
+            for row in pickle.loads(file.read_bytes())]
+
+
+def test_positions(folder, records):
+    """Rows that are left out change no other: what is stored is the end of what is stored otherwise."""
+    try:
+        import numpy  # noqa: F401
+    except ImportError:
+        return
+    whole = rows_of(folder / "whole")
+    for positions, more in (("last", 0), ("answer", -1)):
+        out = folder / positions
+        p = run(folder, out, "--positions_to_extract", positions)
+        check("prompt tokens found" in p.stderr, f"{positions}: nothing was found: {p.stderr}")
+        check(json.loads((out / "s_task_results.json").read_text()) == records, f"{positions}: other answers")
+        got = rows_of(out)
+        check(len(got) == len(whole), f"{positions}: {len(got)} prompts")
+        for a, b, record in zip(whole, got, records):
+            n = record["n_tokens"] + more
+            check(b.shape[0] == n and (b == a[a.shape[0] - n:]).all(), f"{positions}: rows {b.shape} of {a.shape}")
+        p = run(folder, out, "--resume", code=1)
+        check("positions_to_extract" in p.stderr, f"resumed with other positions: {p.stderr}")
+
+
 def test_refusals(folder, whole):
     out = folder / "whole"
     p = run(folder, out, code=1)
@@ -193,6 +220,30 @@ def test_constrained(folder):
     check("constrain_grids" in p.stderr or "settings" in p.stderr, f"resumed without the constraint: {p.stderr}")
 
 
+def test_ways_to_answer(folder):
+    """The best of three draws has never less than the first of them; beams never less than one; both are settings."""
+    records = {}
+    for name, flags in (("one", ()), ("three", ("--best_of", 3))):
+        run(folder, folder / name, "--temperature", 1.5, "--top_k", 50, *flags)
+        records[name] = json.loads((folder / name / "s_task_results.json").read_text())
+    pairs = [(a["cumulative_logprob"], b["cumulative_logprob"]) for a, b in zip(records["one"], records["three"])]
+    check(all(a <= b for a, b in pairs) and any(a < b for a, b in pairs), f"--best_of: {pairs}")
+    flags = ("--temperature", 1.5, "--top_k", 50, "--best_of", 3)
+    run(folder, folder / "three22", *flags, "--mesh_shape", "2", "2", "--prefill_chunk", "50")
+    same(contents(folder / "three"), contents(folder / "three22"), "the best of three, mesh 2x2")
+    p = run(folder, folder / "three", "--resume", *flags[:-1], 2, code=1)
+    check("best_of" in p.stderr, f"resumed with another best_of: {p.stderr}")
+    p = run(folder, folder / "three", "--resume", *flags, "--top_p", 0.9, code=1)
+    check("top_p" in p.stderr or "settings" in p.stderr, f"resumed with top_p: {p.stderr}")
+    run(folder, folder / "beams", "--num_beams", 2, "--no_extract_activations")
+    beams = json.loads((folder / "beams/s_task_results.json").read_text())
+    check(all(r["finish_reason"] in ("stop", "length") for r in beams), "beams end in another way")
+    for flags, words in ((("--best_of", 2), "all answers would be the same"), (("--num_beams", 2), "--no_extract_activations"),
+                         (("--best_of", 2, "--num_beams", 2), "exclude each other")):
+        p = run(folder, folder / "refused", *flags, code=2)
+        check(words in p.stderr, f"{flags}: {p.stderr}")
+
+
 with tempfile.TemporaryDirectory() as tmp:
     tmp = pathlib.Path(tmp)
     subprocess.run([sys.executable, SOURCE / "tests/golden/make_model.py", tmp / "model", "--layers", "2", "--vocab", "560",
@@ -204,10 +255,12 @@ with tempfile.TemporaryDirectory() as tmp:
     files = contents(tmp / "whole")
     run(tmp, tmp / "mesh", "--mesh_shape", "2", "2", "--prefill_chunk", "100")
     same(files, contents(tmp / "mesh"), "mesh 2x2")
+    test_positions(tmp, results)
     test_refusals(tmp, files)
     test_killed_and_resumed(tmp, files, count)
     test_shards(tmp, results)
     test_some_fail(tmp)
     test_constrained(tmp)
+    test_ways_to_answer(tmp)
 
 sys.exit(1 if failed else 0)

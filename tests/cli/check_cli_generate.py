@@ -15,6 +15,7 @@ import tempfile
 TRAWL = os.environ["TRAWL"]
 SOURCE = pathlib.Path(os.environ["TRAWL_SOURCE"])
 EOS = 544  # <|end|> of tests/text/data/split
+BOS = 543  # <|begin|>: its post-processor puts it before a text
 failed = 0
 
 
@@ -56,9 +57,17 @@ def test_kinds_of_rows(model):
     check([len(r["tokens"]) for r in out] == [7, 1, 30, 0], "numbers of tokens")
     check([r["finish_reason"] for r in out] == ["length"] * 4, "finish reasons")
     ids = tokenize(model, [{"text": rows[0]["prompt"]}, {"messages": messages, "add_generation_prompt": True}])
+    ids[0]["ids"].insert(0, BOS)  # as tokenizer(text) has it; a chat template writes its own
     check([r["prompt_tokens"] for r in out] == [len(ids[0]["ids"]), len(ids[1]["ids"]), 3, 3],
           f"prompt tokens {[r['prompt_tokens'] for r in out]}")
     check(not any(k in r for r in out for k in ("logprobs", "entropy", "samples", "error")), "keys nobody asked for")
+    # null is as good as absent
+    nulls = dict.fromkeys(["messages", "tokens", "max_tokens", "seed", "n", "stop", "stop_token_ids", "logprobs", "ignore_eos",
+                           "attention_mask", "guided_regex", "guided_json", "num_beams", "completions", "dfs", "temperature",
+                           "logit_bias", "suppress_tokens", "entropy_policy"])
+    check(generate(model, [nulls | rows[0]])[0] == [out[0]], "members that are null change the answer")
+    bare, _ = generate(model, [rows[0] | {"add_special_tokens": False}, {"tokens": ids[0]["ids"][1:], "max_tokens": 7}])
+    check(bare[0]["tokens"] == bare[1]["tokens"] and bare[0]["prompt_tokens"] + 1 == out[0]["prompt_tokens"], "a prompt without its BOS")
     # a prompt and its tokens are the same request; text is that of the tokens
     same, _ = generate(model, [{"tokens": ids[0]["ids"], "max_tokens": 7}, {"tokens": ids[1]["ids"], "max_tokens": 1}])
     for a, b in zip(out, same):
@@ -173,6 +182,39 @@ def test_bad_rows(model):
     check("13 of 15 requests failed" in err, f"summary: {err}")
 
 
+def test_rows_that_cannot_be_answered_as_asked(model):
+    good, deep = {"tokens": [1, 2], "max_tokens": 3}, "[" * 100 + "]" * 100
+    rows = [good, '{"tokens": [1], "id": ' + deep + "}", '{"tokens": [1], "id": 123456789012345678901}',
+            good | {"n": 3, "min_p": 5, "temperature": 1}, good | {"stop": "a\0b"}, good | {"id": 0.5}]
+    out, err = generate(model, rows, code=3)
+    check(len(out) == 6 and out[5] == {"id": 0.5} | out[0], f"the good rows: {out}")
+    check("\"id\" is an array, expected a string or a number" in out[1]["error"], f"a deep id: {out[1]}")
+    check("64 bits" in out[2]["error"] and "id" not in out[2], f"an id that is not exact: {out[2]}")
+    check("contains U+0000" in out[4]["error"], f"a stop text with NUL: {out[4]}")
+    check("standard input line 4: min_p is 5" in err and "6 of 8 requests failed" in err, f"samples of a row: {err}")
+
+
+def answer(model, *flags, code=0):
+    """What --prompt prints, and stderr."""
+    p = subprocess.run([TRAWL, "generate", "-q", "--model_path", model, "--prompt", "The net", *flags], capture_output=True)
+    check(p.returncode == code, f"{flags}: exit {p.returncode}, expected {code}: {p.stderr.decode()}")
+    return p.stdout.decode(), p.stderr.decode()
+
+
+def test_prompt(model):
+    """As it comes, an answer is the same to the last byte, also where its end was held back as a possible stop text."""
+    for n in range(3, 12):
+        flags = ["--max_tokens", str(n), "--temperature", "2", "--seed", "5"]
+        whole, _ = answer(model, *flags, "--no_realtime")
+        check(answer(model, *flags)[0] == whole, f"{n} tokens as they come")
+        tail = whole[:-1].split("\ufffd")[-1].split("\0")[-1][-2:]
+        if tail:
+            check(answer(model, *flags, "--stop", tail + "never there")[0] == whole, f"{n} tokens: the end is held back")
+    for flags, words in ((["--stop", ""], "--stop: text 1 is empty"), (["--logprobs"], "--logprobs goes with --prompts_file"),
+                         (["--output_filepath", "x"], "--output_filepath goes with --prompts_file")):
+        check(words in answer(model, *flags, code=2)[1], f"{flags}")
+
+
 def test_files(model, folder):
     row = json.dumps({"tokens": [1, 2], "max_tokens": 3})
     (folder / "in.jsonl").write_text(row + "\n\n  \n" + row)  # blank lines are none, the last one needs no end
@@ -220,6 +262,8 @@ with tempfile.TemporaryDirectory() as tmp:
     test_logprobs_are_those_of_the_logits(model, tmp)
     test_ends(model)
     test_bad_rows(model)
+    test_rows_that_cannot_be_answered_as_asked(model)
+    test_prompt(model)
     test_files(model, tmp)
     test_no_tokenizer(tmp)
     test_interrupt(model, tmp)

@@ -89,6 +89,30 @@ def test_same_bytes(model):
         check(generate(model, rows, *way, ranks=ranks)[0] == want, f"mpirun -n {ranks} {way}: other bytes")
 
 
+def test_heavy_hitters_and_entropies(model):
+    """The same bytes on any mesh, in one process or in several; the pruning shows in the answer and in the memory."""
+    rng = random.Random(2)
+    rows = [{"id": i, "tokens": [rng.randrange(640) for _ in range(260)], "max_tokens": 90, "logprobs": 1, "ignore_eos": True,
+             "attn_entropy": i != 3, **m}
+            for i, m in enumerate([{}, {"attention_window": 30, "attention_sinks": 3, "attention_heavy_hitters": 64},
+                                   {"attention_window": 30, "attention_heavy_hitters": 100}, {"attention_window": 30}])]
+    want, _ = generate(model, rows)
+    out = [json.loads(line) for line in want]
+    for i, r in enumerate(out):
+        check(("attn_entropy" in r, "attn_varentropy" in r) == (i != 3, i != 3), f"row {i}: entropies where they are wanted")
+        check(all(len(r[k]) == 90 and min(r[k]) >= 0 for k in ("attn_entropy", "attn_varentropy") if k in r), f"row {i}: one a token")
+        check(r.get("pruned") == (True if i else None), f"row {i}: pruned is {r.get('pruned')}")
+    check(len({json.dumps(r["logprobs"]) for r in out}) == 4, "pruning changes what is computed")
+    ways = [(1, ("--mesh_shape", 1, 2, "--prefill_chunk", 61)), (1, ("--mesh_shape", 2, 1, "--batch_size", 2)), (1, ("--batch_size", 1))]
+    if shutil.which("mpirun") is not None and (BUILD / "libtrawl-mpi.so").exists():
+        ways += [(2, ("--mesh_shape", 1, 2, "--prefill_chunk", 61)), (2, ("--mesh_shape", 2, 1)), (4, ("--mesh_shape", 1, 4))]
+    for ranks, way in ways:
+        check(generate(model, rows, *way, ranks=ranks)[0] == want, f"{ranks} processes, {way}: other bytes")
+    bare = [{k: v for k, v in row.items() if k not in ("attn_entropy", "attention_window", "attention_heavy_hitters")} for row in rows]
+    options = ("--attention_window", 30, "--attention_heavy_hitters", 100, "--attn_entropy")
+    check(json.loads(generate(model, bare[2:3], *options)[0][0]) == out[2], "options are the rows' defaults")
+
+
 def test_options_are_defaults(model):
     rows = [{"tokens": list(range(100)), "max_tokens": 9}, {"tokens": list(range(100)), "max_tokens": 9, "attention_window": 0,
                                                             "attention_sinks": 0}]
@@ -113,6 +137,11 @@ def test_refusals(model):
         ({"attention_mask": {"kind": "matrix", "rows": [[0] * 100] * 100}}, "row 0 of the matrix sees nothing"),
         ({"attention_mask": [1]}, '"attention_mask" is an array'),
         ({"attention_sinks": 4}, "the window is 0"),
+        ({"attention_heavy_hitters": 64}, "expected a window of 1 or more"),
+        ({"attention_heavy_hitters": -1}, '"attention_heavy_hitters" is -1'),
+        ({"attention_window": 4, "attention_heavy_hitters": 64, "completions": [[1]]}, "attention_window is for sampled answers"),
+        ({"attn_entropy": True, "completions": [[1]]}, "reports no entropies of attention"),
+        ({"attn_entropy": 1}, '"attn_entropy" is an integer'),
         ({"attention_window": 4, "attention_mask": {"kind": "sliding_window", "window": 4}}, "without an attention mask"),
         ({"attention_window": 4, "attention_mask": {"kind": "block_diagonal", "lengths": [100]}}, "without an attention mask"),
     ]
@@ -129,7 +158,7 @@ def main():
         model = pathlib.Path(folder) / "model"
         subprocess.run([sys.executable, SOURCE / "tests/golden/make_model.py", model, "--layers", "2", "--vocab", "640",
                         "--heads", "6", "--kv_heads", "2", "--head_dim", "16", "--seed", "1"], check=True)
-        for test in (test_same_bytes, test_options_are_defaults, test_refusals):
+        for test in (test_same_bytes, test_heavy_hitters_and_entropies, test_options_are_defaults, test_refusals):
             test(model)
     return 1 if failed else 0
 

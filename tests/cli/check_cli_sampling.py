@@ -118,6 +118,27 @@ def test_draws(model):
     return rows, out
 
 
+def test_best_of(model):
+    row = {"tokens": [4, 5], "max_tokens": 10, "temperature": 1.5, "seed": 3, "logprobs": 2}
+    drawn = generate(model, [row | {"n": 6}])[0]["samples"]
+    best = sorted(drawn, key=lambda a: -a["cumulative_logprob"])
+    check(best[0] != drawn[0], "the first answer is the best, so that nothing is chosen")
+    rows = [row | {"best_of": 6}, row | {"best_of": 6, "n": 3}, row | {"best_of": 6, "n": 6}, row | {"best_of": 1, "n": 6}]
+    out = generate(model, rows)
+    check(out == [best[0], {"samples": best[:3]}, {"samples": best}, {"samples": drawn}], f"best_of: {out} of {drawn}")
+    for flags in (("--mesh_shape", 2, 2), ("--batch_size", 1), ("--prefix_cache", 0)):
+        check(generate(model, rows, *flags) == out, f"{flags} changes the best")
+    check(generate(model, [{"tokens": [4, 5], "max_tokens": 10, "seed": 3}], "--best_of", 6, "--n", 3, "--temperature", 1.5,
+                   "--logprobs", 2) == out[1:2], "options are not what members of a row are")
+    for more, words in (({"temperature": 0}, "best_of is 6 with temperature 0"), ({"n": 7}, "n (num_return_sequences) is 7"),
+                        ({"num_beams": 2}, "beam search draws nothing"),
+                        ({"dfs": {"min_prob": 0.1}}, "n-best search draws nothing"), ({"best_of": -1}, "\"best_of\" is -1"),
+                        ({"completions": [[1]]}, "scoring draws nothing")):
+        result = generate(model, [row | {"best_of": 6} | more], code=3)[0]
+        check(words in result.get("error", ""), f"{more}: {result}")
+    return rows, out
+
+
 def test_policy(model, folder):
     file = folder / "policy.json"
     thresholds = {"h_lo": 1, "h_mid": 2, "h_hi": 3, "v_lo": 1, "v_hi": 2, "best_of": 3}
@@ -187,9 +208,10 @@ def main():
         test_top_logprobs(model)
         rows, out = test_processors(model)
         drawn = test_draws(model)
+        best = test_best_of(model)
         policies = test_policy(model, folder)
         test_refusals(model)
-        test_other_processes(model, rows + drawn[0] + policies[0], out + drawn[1] + policies[1])
+        test_other_processes(model, rows + drawn[0] + best[0] + policies[0], out + drawn[1] + best[1] + policies[1])
     return 1 if failed else 0
 
 

@@ -18,6 +18,7 @@ ENV = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":dete
        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl": "self,vader", "OMPI_MCA_pml": "ob1",
        "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
 EOS, VOCAB = 544, 560  # <|end|> of tests/text/data/split
+BOS = 543  # <|begin|> of tests/text/data/split, which goes before a text
 failed = 0
 
 
@@ -77,7 +78,7 @@ def near(a, b):
 
 def test_scores(model):
     prompt, texts = "The net goes down", [" and the", "eels", " slowly, slowly", "ed"]
-    ids, *both = tokenize(model, [prompt] + [prompt + t for t in texts])
+    ids, *both = [[BOS] + row for row in tokenize(model, [prompt] + [prompt + t for t in texts])]
     alone = tokenize(model, texts)
     completions = texts + [[5], [9, 8, 7, 6]]
     _, rows, _ = generate(model, [{"prompt": prompt, "completions": completions, "logprobs": 1},
@@ -207,7 +208,8 @@ def test_refusals(model):
             ({"num_beams": 2, "n": 3}, "num_return_sequences is 3, expected 1 to num_beams, 2"),
             ({"num_beams": 2, "temperature": 1}, "num_beams with temperature 1: expected 0"),
             ({"num_beams": 2, "early_stopping": "always"}, 'expected true, false or "never"'),
-            ({"num_beams": 2, "stop": "x"}, '"stop" texts end sampled answers'),
+            ({"num_beams": 2, "stop": "x"}, '"stop" texts end single answers as they come; with "num_beams"'),
+            ({"best_of": 2, "temperature": 1, "stop": "x"}, '"stop" texts end single answers as they come; with "best_of"'),
             ({"num_beams": 2, "completions": ["a"]}, "exclude each other, here are 2"),
             ({"completions": []}, '"completions" is empty'),
             ({"completions": [""]}, '"completions"[0] is empty'),

@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Tables, the progress line, facts, lines of files, model folders. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "support/test.h"
 
-#include <cmocka.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -156,28 +149,10 @@ static void facts(void **state)
 
 /* ---- files ---- */
 
-static char folder[] = "/tmp/trawl-test-cli-XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : 1;
-}
-
-static int drop_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    (void)snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
-
 /* Lines longer and shorter than the read size, all kinds of ends; against a walk over the whole text. */
 static void lines_of_files(void **state)
 {
-    (void)state;
-    char path[64];
-    (void)snprintf(path, sizeof path, "%s/lines", folder);
+    const char *path = scratch_path(*state, "lines");
     for (uint32_t round = 0; round < 6; round++) {
         struct tw_str text;
         uint32_t seed = round;
@@ -227,8 +202,8 @@ static void lines_of_files(void **state)
 
 static void model_folders(void **state)
 {
-    (void)state;
-    char path[128], expected[128], *out;
+    const char *folder = ((struct scratch *)*state)->dir;
+    char path[160], expected[256], *out;
     struct trawl_error err;
     assert_int_equal(cli_model_folder(folder, &out, NULL), TRAWL_OK);
     assert_string_equal(out, folder);
@@ -260,9 +235,9 @@ static void model_folders(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables),         cmocka_unit_test(text_widths),   cmocka_unit_test(progress_lines),
-        cmocka_unit_test(progress_draws), cmocka_unit_test(byte_counts),   cmocka_unit_test(facts),
-        cmocka_unit_test(lines_of_files), cmocka_unit_test(model_folders),
+        cmocka_unit_test(tables),         cmocka_unit_test(text_widths), cmocka_unit_test(progress_lines),
+        cmocka_unit_test(progress_draws), cmocka_unit_test(byte_counts), cmocka_unit_test(facts),
+        scratch_test(lines_of_files),     scratch_test(model_folders),
     };
-    return cmocka_run_group_tests_name("cli output", tests, make_folder, drop_folder);
+    return cmocka_run_group_tests_name("cli output", tests, NULL, NULL);
 }

@@ -1,22 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Ranks that are late, that give up, that disagree, that are in another call. */
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "comm_expected.h"
+#include "comm_stopped.h"
 
 enum { RANKS = 4 };
 
@@ -30,13 +19,6 @@ struct outcomes {
     struct outcome of[RANKS];
     int round;
 };
-
-static void sleep_ms(int ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-    while (nanosleep(&t, &t) != 0) {
-    }
-}
 
 static struct tw_comm_thread_config config_of(int deadline_ms)
 {
@@ -177,19 +159,7 @@ static int stopped_child(void)
 static void time_stopped_is_not_waited(void **state)
 {
     (void)state;
-    int how   = 0;
-    pid_t pid = fork();
-    if (pid == 0) {
-        _exit(stopped_child());
-    }
-    assert_true(pid > 0);
-    sleep_ms(200);
-    assert_int_equal(kill(pid, SIGSTOP), 0);
-    sleep_ms(2800);
-    assert_int_equal(kill(pid, SIGCONT), 0);
-    assert_int_equal(waitpid(pid, &how, 0), pid);
-    assert_true(WIFEXITED(how));
-    assert_int_equal(WEXITSTATUS(how), 0);
+    assert_survives_a_stop(stopped_child);
 }
 
 /* ---- agreement ---- */

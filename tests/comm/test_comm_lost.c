@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Processes that do not come, come late, give up, or send something else than was agreed: everybody ends, soon,
  * and names the one at fault. */
-#include "support/test.h"
-
-#include <signal.h>
-#include <sys/wait.h>
-#include <time.h>
-
 #include "base/clock.h"
+#include "comm/comm_stopped.h"
 #include "comm/comm_wires.h"
 #include "comm/hybrid/comm_hybrid.h"
 #include "comm/message/comm_message.h"
@@ -20,13 +15,6 @@ enum { DEADLINE_MS = 4000 };
 enum { DEADLINE_MS = 1600 };
 #endif
 enum { RANKS = 5, LATE = 3 };
-
-static void sleep_ms(long ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-    while (nanosleep(&t, &t) != 0) {
-    }
-}
 
 /* ---- a rank that does not come ---- */
 
@@ -167,19 +155,7 @@ static int stopped_child(void)
 static void time_stopped_is_not_waited(void **state)
 {
     (void)state;
-    int how   = 0;
-    pid_t pid = fork();
-    if (pid == 0) {
-        _exit(stopped_child());
-    }
-    assert_true(pid > 0);
-    sleep_ms(200);
-    assert_int_equal(kill(pid, SIGSTOP), 0);
-    sleep_ms(2800);
-    assert_int_equal(kill(pid, SIGCONT), 0);
-    assert_int_equal(waitpid(pid, &how, 0), pid);
-    assert_true(WIFEXITED(how));
-    assert_int_equal(WEXITSTATUS(how), 0);
+    assert_survives_a_stop(stopped_child);
 }
 
 /* ---- a rank that gives up ---- */

@@ -24,6 +24,7 @@ MODELS = {
     "qwen2": "--hidden 64 --heads 4 --kv_heads 2 --layers 3 --vocab 131",
     "qwen2-wide-heads": "--hidden 40 --heads 5 --kv_heads 1 --head_dim 24 --intermediate 33 --layers 1 --untied --vocab 50",
     "llama": "--family llama --rope_llama3 --hidden 48 --heads 3 --kv_heads 3 --dtype float32 --layers 2 --untied",
+    "mistral": "--family mistral --rope_yarn --hidden 64 --heads 2 --kv_heads 1 --layers 2 --vocab 99",
     "qwen3": "--family qwen3 --hidden 64 --heads 4 --kv_heads 2 --head_dim 32 --dtype float16 --layers 2",
 }
 LENGTHS = (1, 17, 150)  # the last one fills several blocks of keys
@@ -56,10 +57,22 @@ def frequencies(config, width):
     r = config.get("rope_scaling")
     if r is None:
         return f
+    if r.get("type") == "yarn":
+        low, high = (width * np.log(r["original_max_position_embeddings"] / (turns * 2 * np.pi)) / (2 * np.log(config["rope_theta"]))
+                     for turns in (32, 1))
+        low, high = max(np.floor(low), 0), min(np.ceil(high), width - 1)
+        slowly = np.clip((np.arange(width // 2) - low) / (high - low), 0, 1)
+        return (1 - slowly) * f + slowly * f / r["factor"]
     turns = r["original_max_position_embeddings"] * f / (2 * np.pi)
     low, high = r["low_freq_factor"], r["high_freq_factor"]
     smooth = np.clip((turns - low) / (high - low), 0, 1)
     return (1 - smooth) * f / r["factor"] + smooth * f
+
+
+def magnitude(config):
+    """Sines and cosines are multiplied by it."""
+    r = config.get("rope_scaling") or {}
+    return 0.1 * np.log(r["factor"]) + 1 if r.get("type") == "yarn" else 1
 
 
 def rotate(x, f):
@@ -69,18 +82,22 @@ def rotate(x, f):
     return np.concatenate([a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)], -1)
 
 
-def attention(q, k, v):
-    """[S, heads, width] each, k and v repeated for the query heads that share them."""
+def attention(q, k, v, looks=None):
+    """[S, heads, width] each, k and v repeated for the query heads that share them. `looks`: a list that gets the entropies
+    of the probabilities, [heads, S]."""
     group = q.shape[1] // k.shape[1]
     k, v = np.repeat(k, group, 1), np.repeat(v, group, 1)
     scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(q.shape[2], dtype=q.dtype)
     scores = np.where(np.tril(np.ones(scores.shape[1:], bool)), scores, -np.inf)
     p = np.exp(scores - scores.max(-1, keepdims=True))
-    return np.einsum("hqk,khd->qhd", p / p.sum(-1, keepdims=True), v).reshape(len(q), -1)
+    p = p / p.sum(-1, keepdims=True)
+    if looks is not None:
+        looks.append(-(p * np.log(np.where(p > 0, p, 1))).sum(-1))
+    return np.einsum("hqk,khd->qhd", p, v).reshape(len(q), -1)
 
 
-def forward(config, weights, tokens, dtype):
-    """{site: rows} computed in `dtype`, by TransformerLens names, and "logits"."""
+def forward(config, weights, tokens, dtype, looks=None):
+    """{site: rows} computed in `dtype`, by TransformerLens names, and "logits". `looks`: as in attention, a layer each."""
     w = {name: a.astype(dtype) for name, a in weights.items()}
     eps, n = config["rms_norm_eps"], len(tokens)
     width = config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
@@ -98,8 +115,8 @@ def forward(config, weights, tokens, dtype):
             y = y.reshape(n, -1, width)
             if f"{at}self_attn.{name}_norm.weight" in w:
                 y = norm(y, w[f"{at}self_attn.{name}_norm.weight"], eps)
-            heads[name] = y if name == "v" else rotate(y, f)
-        z = out[site + "attn.hook_z"] = attention(heads["q"], heads["k"], heads["v"])
+            heads[name] = y if name == "v" else rotate(y, f) * dtype(magnitude(config))
+        z = out[site + "attn.hook_z"] = attention(heads["q"], heads["k"], heads["v"], looks)
         attn = out[site + "hook_attn_out"] = z @ w[at + "self_attn.o_proj.weight"].T
         x = out[site + "hook_resid_mid"] = x + attn
         h = norm(x, w[at + "post_attention_layernorm.weight"], eps)
@@ -174,13 +191,37 @@ def check(name, model, folder):
     return failed
 
 
+def check_entropies(name, model, folder):
+    """Entropies of attention beside the tokens of an answer: mean over layers and heads, variance over heads."""
+    config = json.loads((model / "config.json").read_text())
+    weights = read_tensors(model / "model.safetensors")
+    rng = np.random.default_rng(8)
+    rows = [{"tokens": rng.integers(0, config["vocab_size"], n).tolist(), "max_tokens": 5, "attn_entropy": True,
+             "ignore_eos": True} for n in LENGTHS]
+    (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    worst = 0
+    for mesh in ("1 1", "2 2"):
+        out = folder / f"{name}.{mesh[0]}.jsonl"
+        subprocess.run([TRAWL, "generate", "--quiet", "--model_path", model, "--prompts_file", folder / "in.jsonl",
+                        "--output_filepath", out, "--threads", "1", "--dtype", "float32", "--mesh_shape", *mesh.split()],
+                       check=True)
+        for row, line in zip(rows, out.read_text().splitlines()):
+            got, looks = json.loads(line), []
+            forward(config, weights, row["tokens"] + got["tokens"][:-1], np.float64, looks)
+            h = np.array(looks)[:, :, -len(got["tokens"]):]  # [layers, heads, tokens]
+            for key, want in (("attn_entropy", h.mean((0, 1))), ("attn_varentropy", h.var(1).mean(0))):
+                worst = max(worst, np.abs(np.array(got[key]) - want).max())
+    print(f"{name}: entropies of attention within {worst:.1e}, at most 5e-6 expected")
+    return not worst <= 5e-6
+
+
 def main():
     failed = 0
     with tempfile.TemporaryDirectory() as tmp:
         tmp = pathlib.Path(tmp)
         for name, arguments in MODELS.items():
             subprocess.run([sys.executable, MAKE_MODEL, tmp / name, *arguments.split()], check=True)
-            failed += check(name, tmp / name, tmp)
+            failed += check(name, tmp / name, tmp) + check_entropies(name, tmp / name, tmp)
     print("FAILED" if failed else "all within their bounds")
     return 1 if failed else 0
 

@@ -130,12 +130,16 @@ static struct tw_engine *open_engine(const char *dir, const struct draw *d, bool
     return engine;
 }
 
-/* Some see a window only, pruned or not, some are two documents. */
+/* Some see a window only, pruned or not, or with one page that attention chose, some are two documents. */
 static void set_mask(struct tw_request *q, size_t i, uint32_t *documents)
 {
     if (i % 5 == 1) {
         q->mask = (struct tw_mask){
             .kind = TW_MASK_WINDOW, .window = 1 + 9 * i, .sinks = i % 4, .prune = i % 2 == 0};
+    }
+    if (i % 5 == 4) {
+        q->mask = (struct tw_mask){
+            .kind = TW_MASK_HEAVY, .window = 1 + i, .sinks = i % 3, .heavy = 1, .prune = true};
     }
     if (i % 5 == 3 && q->n_prompt > 1) {
         documents[0] = (uint32_t)(q->n_prompt / 3 + 1);
@@ -152,6 +156,7 @@ static void add_prompts(struct harness *h, int32_t (*prompts)[LONGEST], const si
         struct tw_request *q = harness_add(h, prompts[i], lengths[i], i % 4 == 3 ? 0 : NEW_TOKENS);
         q->capture           = i % 3 != 2;
         q->logits            = logits && i % 2 == 0;
+        q->attn_entropy      = i % 3 == 0;
         set_mask(q, i, documents[i]);
         if (i % 2 == 1) {
             q->sampling.temperature        = 0.8;

@@ -66,20 +66,22 @@ static trawl_status rows(void *user, uint64_t id, size_t site, size_t position, 
     if (call == h->fail_rows_at) {
         return tw_fail(err, TRAWL_ERR_IO, "rows refused on purpose");
     }
-    if (position != a->n_rows[site]) {
+    if (position != h->requests[id].capture_from + a->n_rows[site]) {
         return tw_fail(err, TRAWL_ERR_INVALID, "rows out of order");
     }
-    a->rows[site] = grown(a->rows[site], (position + n) * width * sizeof(float));
-    memcpy(a->rows[site] + position * width, from, n * width * sizeof(float));
-    a->n_rows[site] = position + n;
+    a->rows[site] = grown(a->rows[site], (a->n_rows[site] + n) * width * sizeof(float));
+    memcpy(a->rows[site] + a->n_rows[site] * width, from, n * width * sizeof(float));
+    a->n_rows[site] += n;
     return TRAWL_OK;
 }
 
 static trawl_status logits(void *user, uint64_t id, size_t position, const float *from, const float *logprobs,
                            size_t n, size_t vocab, struct trawl_error *err)
 {
-    struct harness_answer *a = &((struct harness *)user)->answers[id];
+    struct harness *h        = user;
+    struct harness_answer *a = &h->answers[id];
     (void)err;
+    position -= h->requests[id].logits_from;
     a->logits          = grown(a->logits, (position + n) * vocab * sizeof(float));
     a->prompt_logprobs = grown(a->prompt_logprobs, (position + n) * sizeof(float));
     memcpy(a->logits + position * vocab, from, n * vocab * sizeof(float));
@@ -120,6 +122,10 @@ static void keep_outputs(struct harness_answer *a, const struct tw_result *r)
             to->logprobs[k]     = from->logprobs[k];
             to->entropies[k]    = from->entropies[k];
             to->varentropies[k] = from->varentropies[k];
+            if (from->attn_entropies != NULL) {
+                to->attn_entropies[k]    = from->attn_entropies[k];
+                to->attn_varentropies[k] = from->attn_varentropies[k];
+            }
         }
     }
 }
@@ -213,7 +219,7 @@ void harness_assert_equal(const struct harness *a, const struct harness *b, cons
         assert_int_equal(x->truncated, y->truncated);
         assert_memory_equal(x->outputs, y->outputs, x->n_outputs * sizeof *x->outputs);
         if (x->logits != NULL) {
-            size_t n = a->requests[i].n_prompt;
+            size_t n = a->requests[i].n_prompt - a->requests[i].logits_from;
             assert_floats(x->logits, y->logits, n * c->vocab, "logits", i);
             assert_floats(x->prompt_logprobs, y->prompt_logprobs, n, "prompt log-probabilities", i);
         }

@@ -13,6 +13,7 @@ struct harness_output {
     size_t n_tokens;
     int32_t tokens[HARNESS_TOKENS];
     float logprobs[HARNESS_TOKENS], entropies[HARNESS_TOKENS], varentropies[HARNESS_TOKENS];
+    float attn_entropies[HARNESS_TOKENS], attn_varentropies[HARNESS_TOKENS]; /* zeros when not measured */
     double score;
     enum tw_finish finish;
 };
@@ -24,9 +25,9 @@ struct harness_answer {
     int32_t tokens[HARNESS_TOKENS];
     float logprobs[HARNESS_TOKENS], entropies[HARNESS_TOKENS];
     char error[TRAWL_ERROR_MESSAGE_BYTES];
-    float *rows[HARNESS_SITES]; /* [n_rows, width] */
+    float *rows[HARNESS_SITES]; /* [n_rows, width] from capture_from on */
     size_t n_rows[HARNESS_SITES];
-    float *logits; /* [n_prompt, vocab] */
+    float *logits; /* [n_prompt - logits_from, vocab] */
     float *prompt_logprobs;
     struct harness_output *outputs; /* [n_outputs] all of them; the first is above as well */
     size_t n_outputs, n_nodes;

@@ -115,3 +115,55 @@ struct tw_engine *search_open(const char *dir, struct tw_philox_stream *s, size_
     assert_ok(tw_engine_open(&e, &c, &err));
     return e;
 }
+
+void search_case_open(struct search_case *c, const char *dir, struct tw_philox_stream *s, int draw)
+{
+    *c = (struct search_case){.dir = dir, .random = s, .h = calloc(1, sizeof *c->h)};
+    assert_non_null(c->h);
+    search_write_model(dir, s, draw);
+    search_plain_open(&c->plain, dir);
+    harness_init(c->h);
+}
+
+size_t search_case_prompt(struct search_case *c, size_t i)
+{
+    size_t n = search_pick(c->random, 1, SEARCH_PROMPT);
+    for (size_t k = 0; k < n; k++) {
+        c->prompts[i][k] = (int32_t)search_pick(c->random, 0, SEARCH_VOCAB - 1);
+    }
+    return n;
+}
+
+void search_case_run(struct search_case *c, size_t width, size_t pages)
+{
+    struct trawl_error err;
+    c->engine = search_open(c->dir, c->random, width, pages);
+    assert_ok(harness_run(c->h, c->engine, NULL, 0, &err));
+}
+
+void search_case_close(struct search_case *c)
+{
+    tw_engine_close(c->engine);
+    harness_free(c->h);
+    free(c->h);
+    search_plain_close(&c->plain);
+}
+
+void search_case_each(void **state, uint64_t stream, int n,
+                      void (*check)(const char *dir, struct tw_philox_stream *s, int draw))
+{
+    enum { SEED = 20261121 };
+    struct tw_philox_stream s;
+    print_message("seed %d, stream %llu\n", SEED, (unsigned long long)stream);
+    tw_philox_stream_init(&s, SEED, stream);
+    for (int i = 0; i < n; i++) {
+        check(scratch_path(*state, "model"), &s, i);
+    }
+}
+
+void search_assert_says(const struct harness_answer *a, const char *words)
+{
+    if (a->finish != TW_FINISH_ERROR || a->n_outputs != 0 || strstr(a->error, words) == NULL) {
+        fail_msg("\"%s\" does not say \"%s\"", a->error, words);
+    }
+}

@@ -245,6 +245,33 @@ static void attend(float *z, const struct query *given)
     free(r);
 }
 
+/* Where a query looks: its entropy, and what every block of keys gets, added to masses. */
+static double look(const struct query *a, double *masses)
+{
+    double *p = calloc(a->n, sizeof *p), max = -INFINITY, sum = 0, entropy = 0;
+    float *r = zeros(a->dim);
+    assert_non_null(p);
+    for (size_t d = 0; d < a->dim; d++) {
+        r[d] = a->bf16 ? round_bf16(a->q[d]) : a->q[d];
+    }
+    for (size_t i = 0; i < a->n; i++) {
+        p[i] = a->sees[i] ? (double)(chain(r, a->keys + i * a->stride, 0, a->dim) * a->scale)
+                          : -(double)INFINITY;
+        max  = fmax(max, p[i]);
+    }
+    for (size_t i = 0; i < a->n; i++) {
+        p[i] = exp(p[i] - max);
+        sum += p[i];
+    }
+    for (size_t i = 0; i < a->n; i++) {
+        masses[i / 64] += p[i] / sum;
+        entropy -= p[i] > 0 ? p[i] / sum * log(p[i] / sum) : 0;
+    }
+    free(p);
+    free(r);
+    return entropy;
+}
+
 static void rotate(float *x, const float *cos, const float *sin, size_t dim)
 {
     size_t half = dim / 2;
@@ -271,7 +298,8 @@ static void rotate_heads(const struct weights *m, float *x, size_t heads, const 
     }
 }
 
-static void attention(const struct weights *m, size_t layer, float *x, size_t n, const bool *sees)
+static void attention(const struct weights *m, size_t layer, float *x, size_t n, const bool *sees,
+                      const struct reference *out)
 {
     const struct tw_model_config *c = &m->c;
     size_t q_width = c->n_heads * c->head_dim, kv_width = c->n_kv_heads * c->head_dim;
@@ -301,11 +329,13 @@ static void attention(const struct weights *m, size_t layer, float *x, size_t n,
     }
     for (size_t i = 0; i < n; i++) {
         for (size_t head = 0; head < c->n_heads; head++) {
-            size_t kv = head / (c->n_heads / c->n_kv_heads) * c->head_dim;
-            attend(z + head * c->head_dim,
-                   &(struct query){q + i * q_width + head * c->head_dim, keys + kv, values + kv, kv_width, n,
-                                   c->head_dim, (float)(1.0 / sqrt((double)c->head_dim)), m->bf16,
-                                   sees + i * n});
+            size_t kv        = head / (c->n_heads / c->n_kv_heads) * c->head_dim;
+            struct query one = {
+                q + i * q_width + head * c->head_dim,     keys + kv, values + kv, kv_width, n, c->head_dim,
+                (float)(1.0 / sqrt((double)c->head_dim)), m->bf16,   sees + i * n};
+            attend(z + head * c->head_dim, &one);
+            out->entropies[(i * c->n_layers + layer) * c->n_heads + head] =
+                look(&one, out->masses + i * ((n + 63) / 64));
         }
         linear(m, sum, z, wo, NULL, c->hidden, q_width, c->head_dim);
         for (size_t j = 0; j < c->hidden; j++) {
@@ -370,14 +400,19 @@ void reference_forward_masked(struct reference *out, const char *folder, bool bf
     float *head =
         m.c.tied ? tensor(&m, "model.embed_tokens.weight", true) : tensor(&m, "lm_head.weight", true);
     float *x = zeros(n * hidden), *h = zeros(hidden);
-    *out        = (struct reference){.n = n, .hidden = hidden, .vocab = m.c.vocab, .n_layers = m.c.n_layers};
+    *out = (struct reference){
+        .n = n, .hidden = hidden, .vocab = m.c.vocab, .n_layers = m.c.n_layers, .n_heads = m.c.n_heads};
+    out->entropies = calloc(n * m.c.n_layers * m.c.n_heads, sizeof *out->entropies);
+    out->masses    = calloc(n * ((n + 63) / 64), sizeof *out->masses);
+    assert_non_null(out->entropies);
+    assert_non_null(out->masses);
     out->resid  = zeros(m.c.n_layers * n * hidden);
     out->logits = zeros(n * m.c.vocab);
     for (size_t i = 0; i < n; i++) {
         memcpy(x + i * hidden, embed + (size_t)tokens[i] * hidden, hidden * sizeof *x);
     }
     for (size_t layer = 0; layer < m.c.n_layers; layer++) {
-        attention(&m, layer, x, n, sees);
+        attention(&m, layer, x, n, sees, out);
         mlp(&m, layer, x, n);
         memcpy(out->resid + layer * n * hidden, x, n * hidden * sizeof *x);
     }
@@ -397,4 +432,6 @@ void reference_free(struct reference *r)
 {
     free(r->resid);
     free(r->logits);
+    free(r->entropies);
+    free(r->masses);
 }

@@ -9,9 +9,12 @@
 #include <stdint.h>
 
 struct reference {
-    size_t n, hidden, vocab, n_layers; /* n: tokens */
-    float *resid;                      /* [n_layers][n][hidden]: output of every block */
-    float *logits;                     /* [n][vocab] */
+    size_t n, hidden, vocab, n_layers, n_heads; /* n: tokens */
+    float *resid;                               /* [n_layers][n][hidden]: output of every block */
+    float *logits;                              /* [n][vocab] */
+    /* Attention probabilities, by the definition and in double: */
+    double *entropies; /* [n][n_layers][n_heads] */
+    double *masses; /* [n][ceil(n / 64)] of a row, given to a block of keys; summed over layers and heads */
 };
 
 /* Weights come from the checkpoint in `folder`; bf16: --dtype and --kv_dtype bfloat16, else float32. Fails the

@@ -4,7 +4,7 @@
 
 #include "engine_search.h"
 
-enum { DRAWS = 24, REQUESTS = 3, MOST_BEAMS = 5, MOST_STOPS = 4 };
+enum { DRAWS = 24, MOST_BEAMS = 5, MOST_STOPS = 4 };
 
 struct beam {
     int32_t tokens[SEARCH_PROMPT + SEARCH_TOKENS];
@@ -157,61 +157,37 @@ static void check_answer(const struct tw_request *q, const struct harness_answer
 
 static void check_draw(const char *dir, struct tw_philox_stream *s, int draw)
 {
-    int32_t prompts[REQUESTS][SEARCH_PROMPT], stops[REQUESTS][MOST_STOPS];
-    struct trawl_error err;
-    struct search_plain plain;
-    struct harness *h = calloc(1, sizeof *h);
-    assert_non_null(h);
-    search_write_model(dir, s, draw);
-    search_plain_open(&plain, dir);
-    harness_init(h);
-    h->backwards = search_pick(s, 0, 1);
-    for (size_t i = 0; i < REQUESTS; i++) {
-        size_t n = search_pick(s, 1, SEARCH_PROMPT);
-        for (size_t k = 0; k < n; k++) {
-            prompts[i][k] = (int32_t)search_pick(s, 0, SEARCH_VOCAB - 1);
-        }
+    int32_t stops[SEARCH_REQUESTS][MOST_STOPS];
+    struct search_case c;
+    search_case_open(&c, dir, s, draw);
+    c.h->backwards = search_pick(s, 0, 1);
+    for (size_t i = 0; i < SEARCH_REQUESTS; i++) {
+        size_t n = search_case_prompt(&c, i);
         if (i > 0 && search_pick(s, 0, 2) == 0) {
-            memcpy(prompts[i], prompts[0], sizeof prompts[i]); /* a prefix in common */
-            n = h->requests[0].n_prompt;
+            memcpy(c.prompts[i], c.prompts[0], sizeof c.prompts[i]); /* a prefix in common */
+            n = c.h->requests[0].n_prompt;
         }
-        draw_request(s, harness_add(h, prompts[i], n, search_pick(s, 1, SEARCH_TOKENS)), stops[i]);
+        draw_request(s, harness_add(c.h, c.prompts[i], n, search_pick(s, 1, SEARCH_TOKENS)), stops[i]);
     }
-    struct tw_request *plain_one = harness_add(h, prompts[0], 30, SEARCH_TOKENS); /* an answer among them */
-    plain_one->ignore_eos        = true;
-    struct tw_engine *e          = search_open(dir, s, MOST_BEAMS, 2 * MOST_BEAMS + 1);
-    assert_ok(harness_run(h, e, NULL, 0, &err));
-    for (size_t i = 0; i < REQUESTS; i++) {
+    harness_add(c.h, c.prompts[0], 30, SEARCH_TOKENS)->ignore_eos = true; /* an answer among them */
+    search_case_run(&c, MOST_BEAMS, 2 * MOST_BEAMS + 1);
+    for (size_t i = 0; i < SEARCH_REQUESTS; i++) {
         struct beam want[MOST_BEAMS];
-        const struct tw_request *q = &h->requests[i];
+        const struct tw_request *q = &c.h->requests[i];
         print_message(
             "  beams %zu of %zu, prompt %zu, max_tokens %zu, %zu stops, length_penalty %g, early %d, "
             "repetition_penalty %g\n",
             q->beam.num_return_sequences, q->beam.num_beams, q->n_prompt, q->max_tokens, q->n_stop,
             q->beam.length_penalty, (int)q->beam.early_stopping, q->sampling.repetition_penalty);
-        check_answer(q, &h->answers[i], want, search(&plain, q, want));
+        check_answer(q, &c.h->answers[i], want, search(&c.plain, q, want));
     }
-    assert_int_equal(h->answers[REQUESTS].n_tokens, SEARCH_TOKENS);
-    tw_engine_close(e);
-    harness_free(h);
-    free(h);
-    search_plain_close(&plain);
+    assert_int_equal(c.h->answers[SEARCH_REQUESTS].n_tokens, SEARCH_TOKENS);
+    search_case_close(&c);
 }
 
 static void test_beams_equal_brute_force(void **state)
 {
-    struct tw_philox_stream s;
-    tw_philox_stream_init(&s, 20261121, 1);
-    for (int i = 0; i < DRAWS; i++) {
-        check_draw(scratch_path(*state, "model"), &s, i);
-    }
-}
-
-static void assert_says(const struct harness_answer *a, const char *words)
-{
-    if (a->finish != TW_FINISH_ERROR || a->n_outputs != 0 || strstr(a->error, words) == NULL) {
-        fail_msg("\"%s\" does not say \"%s\"", a->error, words);
-    }
+    search_case_each(state, 1, DRAWS, check_draw);
 }
 
 static void test_beams_that_cannot_run(void **state)
@@ -257,7 +233,7 @@ static void test_beams_that_cannot_run(void **state)
     h.requests[6].logits                    = true;
     assert_ok(harness_run(&h, e, NULL, 0, &err));
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        assert_says(&h.answers[i], words[i]);
+        search_assert_says(&h.answers[i], words[i]);
     }
     assert_int_equal(h.answers[7].n_outputs, 2); /* and this one can */
     tw_engine_close(e);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Attention masks: the bits of a step are what the kinds say; every kind, mixed in one batch, equals the
  * forward pass of docs/numerics.md bit by bit on every mesh, chunk, batch and cache; documents of one
- * prompt equal prompts of their own; pruned answers run in bounded memory; what cannot be is refused by a
- * sentence. */
+ * prompt equal prompts of their own; what cannot be is refused by a sentence. */
 #include <time.h>
 
 #include "base/philox.h"
@@ -29,7 +28,8 @@ static bool sees(const struct tw_mask *m, size_t n_prompt, size_t row, size_t ke
 {
     size_t given = row < n_prompt ? row : n_prompt, words = (n_prompt + 63) / 64;
     switch (m->kind) {
-    case TW_MASK_CAUSAL: break;
+    case TW_MASK_CAUSAL:
+    case TW_MASK_HEAVY: break; /* what it sees is decided by attention: engine.attention */
     case TW_MASK_PREFIX: return key <= row || (row < m->prefix && key < m->prefix);
     case TW_MASK_WINDOW: return key <= row && (key < m->sinks || row - key < m->window);
     case TW_MASK_BLOCK_DIAGONAL: return key <= row && document(m, row) == document(m, key);
@@ -77,7 +77,8 @@ static void draw(struct drawn *d, struct tw_philox_stream *s, enum tw_mask_kind 
 {
     d->mask = (struct tw_mask){.kind = kind};
     switch (kind) {
-    case TW_MASK_CAUSAL: break;
+    case TW_MASK_CAUSAL:
+    case TW_MASK_HEAVY: break;
     case TW_MASK_PREFIX: d->mask.prefix = pick(s, 0, ahead < n_prompt ? ahead : n_prompt); break;
     case TW_MASK_WINDOW:
         d->mask.window = pick(s, 1, n_prompt);
@@ -377,10 +378,7 @@ static void test_every_kind_equals_the_reference(void **state)
 {
     tw_float_mode_compute();
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
-        char dir[32];
-        (void)snprintf(dir, sizeof dir, "m%zu", i);
-        const char *path = scratch_path(*state, dir);
-        tiny_model_write(path, &models[i]);
+        const char *path = tiny_model_number(state, i, &models[i]);
         check_kinds(path, &models[i], i == 0);
     }
 }
@@ -434,49 +432,6 @@ static void test_documents_equal_requests(void **state)
     tw_engine_close(engine);
 }
 
-/* An answer of 1,200 tokens after a prompt of 300 in a cache of 6 pages (384 positions): the tokens of one
- * whose masked pages were kept. */
-static void test_a_pruned_answer_needs_bounded_memory(void **state)
-{
-    struct trawl_error err;
-    int32_t prompt[300];
-    struct harness pruned, kept;
-    struct tw_engine_stats stats;
-    const char *dir = scratch_path(*state, "model");
-    tiny_model_write(dir, &models[0]);
-    for (size_t i = 0; i < 300; i++) {
-        prompt[i] = (int32_t)(i * 7919 % models[0].vocab);
-    }
-    struct tw_engine *little = open_engine(dir, true, &(struct way){{1, 1}, 64, 2, 6, NULL, false});
-    struct tw_engine *much   = open_engine(dir, true, &(struct way){{1, 1}, 512, 2, 0, NULL, false});
-    harness_init(&pruned);
-    harness_init(&kept);
-    for (int i = 0; i < 2; i++) {
-        struct harness *h    = i == 0 ? &pruned : &kept;
-        struct tw_request *q = harness_add(h, prompt, 300, 1200);
-        q->mask       = (struct tw_mask){.kind = TW_MASK_WINDOW, .sinks = 4, .window = 100, .prune = i == 0};
-        q->ignore_eos = true;
-    }
-    assert_ok(harness_run(&pruned, little, NULL, 0, &err));
-    tw_engine_stats(little, &stats);
-    assert_true(stats.peak_pages <= 6);
-    assert_int_equal(pruned.answers[0].finish, TW_FINISH_LENGTH);
-    assert_int_equal(pruned.n_tokens[0], 1200);
-    assert_ok(harness_run(&kept, much, NULL, 0, &err));
-    harness_assert_equal(&pruned, &kept, much, NULL, 0);
-    tw_engine_stats(much, &stats);
-    assert_int_equal(stats.peak_pages, (300 + 1200 - 1 + 63) / 64);
-    /* Without pruning the little cache says that it does not fit. */
-    pruned.requests[0].mask.prune = false;
-    assert_ok(harness_run(&pruned, little, NULL, 0, &err));
-    assert_int_equal(pruned.answers[0].finish, TW_FINISH_ERROR);
-    assert_non_null(strstr(pruned.answers[0].error, "KV pages"));
-    harness_free(&pruned);
-    harness_free(&kept);
-    tw_engine_close(little);
-    tw_engine_close(much);
-}
-
 /* Prefixes of several pages where pages are few: what there is room for may end in the midst of one, and
  * what is preempted is computed again. */
 static void test_prefixes_are_never_cut(void **state)
@@ -519,6 +474,36 @@ static void test_prefixes_are_never_cut(void **state)
     tw_engine_close(much);
 }
 
+/* Logits from behind a prefix that is longer than a step has rows of logits for. */
+static void test_logits_from_behind_a_long_prefix(void **state)
+{
+    static struct harness with, without; /* large */
+    struct trawl_error err;
+    int32_t prompt[150];
+    const char *dir = scratch_path(*state, "model");
+    tiny_model_write(dir, &models[0]);
+    struct tw_engine *engine = open_engine(dir, true, &(struct way){{1, 1}, 100, 4, 0, NULL, false});
+    for (int32_t i = 0; i < 150; i++) {
+        prompt[i] = i * i % 97;
+    }
+    harness_init(&with);
+    harness_init(&without);
+    for (int i = 0; i < 2; i++) {
+        struct tw_request *q = harness_add(i == 0 ? &with : &without, prompt, 150, 5);
+        q->mask              = (struct tw_mask){.kind = TW_MASK_PREFIX, .prefix = 90};
+        q->logits            = i == 0;
+        q->logits_from       = 90;
+    }
+    assert_ok(harness_run(&with, engine, NULL, 0, &err));
+    assert_ok(harness_run(&without, engine, NULL, 0, &err));
+    assert_int_equal(with.answers[0].n_tokens, without.answers[0].n_tokens);
+    assert_memory_equal(with.answers[0].tokens, without.answers[0].tokens, sizeof with.answers[0].tokens);
+    assert_non_null(with.answers[0].logits);
+    harness_free(&with);
+    harness_free(&without);
+    tw_engine_close(engine);
+}
+
 static void test_what_cannot_be_is_refused(void **state)
 {
     static const uint32_t lengths[2] = {100, 49}, zero[2] = {0, 150};
@@ -529,7 +514,7 @@ static void test_what_cannot_be_is_refused(void **state)
         const char *message;
     } cases[] = {
         {{.kind = TW_MASK_PREFIX, .prefix = 101}, false, "in one step of 101 tokens, a step takes 100"},
-        {{.kind = TW_MASK_PREFIX, .prefix = 65}, true, "in one step of 65 tokens, a step takes 64"},
+        {{.kind = TW_MASK_PREFIX, .prefix = 65}, true, "logits of 64 at most: they can be had from behind"},
         {{.kind = TW_MASK_PREFIX, .prefix = 151}, false, "has 151 tokens, the prompt 150"},
         {{.kind = TW_MASK_WINDOW, .sinks = 4}, false, "the window is 0"},
         {{.kind = TW_MASK_PREFIX, .prefix = 9, .prune = true}, false, "without an attention mask"},
@@ -574,9 +559,8 @@ int main(void)
         cmocka_unit_test(test_bits_are_what_the_kinds_say),
         cmocka_unit_test_setup_teardown(test_every_kind_equals_the_reference, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_documents_equal_requests, scratch_make, scratch_remove),
-        cmocka_unit_test_setup_teardown(test_a_pruned_answer_needs_bounded_memory, scratch_make,
-                                        scratch_remove),
         cmocka_unit_test_setup_teardown(test_prefixes_are_never_cut, scratch_make, scratch_remove),
+        scratch_test(test_logits_from_behind_a_long_prefix),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_is_refused, scratch_make, scratch_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@
 
 #include "engine_search.h"
 
-enum { DRAWS = 24, REQUESTS = 3, MOST_STOPS = 20, MOST = 4000 };
+enum { DRAWS = 24, MOST_STOPS = 20, MOST = 4000 };
 
 struct answer {
     int32_t tokens[SEARCH_TOKENS];
@@ -20,6 +20,7 @@ struct enumeration {
     double bound;
     struct answer *answers; /* [MOST] */
     size_t n, n_nodes;
+    bool cut; /* there are more than max_nodes */
     int32_t tokens[SEARCH_PROMPT + SEARCH_TOKENS];
 };
 
@@ -46,7 +47,11 @@ static void enumerate(struct enumeration *e, size_t n, double before)
                 best = t;
             }
         }
-        if (best < 0 || before + (double)logprobs[best] < e->bound) {
+        if (e->cut || best < 0 || before + (double)logprobs[best] < e->bound) {
+            return;
+        }
+        if (e->n_nodes == e->q->nbest.max_nodes) {
+            e->cut = true;
             return;
         }
         tried[best] = true;
@@ -100,13 +105,15 @@ static void check_answer(struct search_plain *plain, const struct tw_request *q,
     memcpy(e.tokens, q->prompt, q->n_prompt * sizeof *q->prompt);
     enumerate(&e, q->n_prompt, 0);
     qsort(e.answers, e.n, sizeof *e.answers, by_logprob);
-    print_message("  min_prob %g, max_tokens %zu, %zu stops, max_outputs %zu: %zu answers, %zu nodes\n",
-                  q->nbest.min_prob, q->max_tokens, q->n_stop, q->nbest.max_outputs, e.n, e.n_nodes);
-    size_t n = e.n < q->nbest.max_outputs ? e.n : q->nbest.max_outputs;
+    print_message("  min_prob %g, max_tokens %zu, %zu stops, max_outputs %zu: %zu answers, %zu nodes%s\n",
+                  q->nbest.min_prob, q->max_tokens, q->n_stop, q->nbest.max_outputs, e.n, e.n_nodes,
+                  e.cut ? ", which are all that may be" : "");
+    size_t n       = e.n < q->nbest.max_outputs ? e.n : q->nbest.max_outputs;
+    bool truncated = e.cut || n < e.n;
     check_outputs(&e, a, n);
     assert_int_equal(a->n_nodes, e.n_nodes);
-    assert_int_equal(a->truncated, n < e.n);
-    assert_int_equal(a->finish, n < e.n ? TW_FINISH_LENGTH : TW_FINISH_STOP);
+    assert_int_equal(a->truncated, truncated);
+    assert_int_equal(a->finish, truncated ? TW_FINISH_LENGTH : TW_FINISH_STOP);
     free(e.answers);
 }
 
@@ -120,45 +127,29 @@ static void draw_request(struct tw_philox_stream *s, struct tw_request *q, int32
         stops[i] = (int32_t)search_pick(s, 0, SEARCH_VOCAB - 1);
     }
     q->nbest.min_prob    = pow(10, -1.0 - 2.2 * tw_philox_double(s));
-    q->nbest.max_nodes   = 100000;
+    q->nbest.max_nodes   = search_pick(s, 0, 2) == 0 ? search_pick(s, 1, 60) : 100000;
     q->nbest.max_outputs = search_pick(s, 0, 3) == 0 ? search_pick(s, 1, 6) : MOST;
 }
 
 static void check_draw(const char *dir, struct tw_philox_stream *s, int draw)
 {
-    int32_t prompts[REQUESTS][SEARCH_PROMPT], stops[REQUESTS][MOST_STOPS];
-    struct trawl_error err;
-    struct search_plain plain;
-    struct harness *h = calloc(1, sizeof *h);
-    assert_non_null(h);
-    search_write_model(dir, s, draw);
-    search_plain_open(&plain, dir);
-    harness_init(h);
-    for (size_t i = 0; i < REQUESTS; i++) {
-        size_t n = search_pick(s, 1, SEARCH_PROMPT);
-        for (size_t k = 0; k < n; k++) {
-            prompts[i][k] = (int32_t)search_pick(s, 0, SEARCH_VOCAB - 1);
-        }
-        draw_request(s, harness_add(h, prompts[i], n, search_pick(s, 1, 6)), stops[i]);
+    int32_t stops[SEARCH_REQUESTS][MOST_STOPS];
+    struct search_case c;
+    search_case_open(&c, dir, s, draw);
+    for (size_t i = 0; i < SEARCH_REQUESTS; i++) {
+        size_t n = search_case_prompt(&c, i);
+        draw_request(s, harness_add(c.h, c.prompts[i], n, search_pick(s, 1, 6)), stops[i]);
     }
-    struct tw_engine *e = search_open(dir, s, 1, 3);
-    assert_ok(harness_run(h, e, NULL, 0, &err));
-    for (size_t i = 0; i < REQUESTS; i++) {
-        check_answer(&plain, &h->requests[i], &h->answers[i]);
+    search_case_run(&c, 1, 3);
+    for (size_t i = 0; i < SEARCH_REQUESTS; i++) {
+        check_answer(&c.plain, &c.h->requests[i], &c.h->answers[i]);
     }
-    tw_engine_close(e);
-    harness_free(h);
-    free(h);
-    search_plain_close(&plain);
+    search_case_close(&c);
 }
 
 static void test_all_answers_above_the_bound(void **state)
 {
-    struct tw_philox_stream s;
-    tw_philox_stream_init(&s, 20261121, 3);
-    for (int i = 0; i < DRAWS; i++) {
-        check_draw(scratch_path(*state, "model"), &s, i);
-    }
+    search_case_each(state, 3, DRAWS, check_draw);
 }
 
 /* A search that is cut off says so, and has what was found first. */
@@ -205,11 +196,38 @@ static void test_budgets(void **state)
                                             "max_nodes is 0 and max_outputs 1000, expected at least 1",
                                             "max_outputs 0, expected at least 1",
                                             "n-best search needs max_tokens of at least 1"};
-
-        if (h.answers[i].finish != TW_FINISH_ERROR || strstr(h.answers[i].error, words[i]) == NULL) {
-            fail_msg("\"%s\" does not say \"%s\"", h.answers[i].error, words[i]);
-        }
+        search_assert_says(&h.answers[i], words[i]);
     }
+    harness_free(&h);
+    tw_engine_close(e);
+}
+
+/* Several rows of a search are computed in a step, also where the batch holds one sequence. */
+static void test_steps_are_few(void **state)
+{
+    static const int32_t prompt[] = {3, 1, 4};
+    struct trawl_error err;
+    struct tw_philox_stream s;
+    struct tw_engine_stats stats;
+    struct harness h;
+    struct tw_engine_config c;
+    struct tw_engine *e = NULL;
+    tw_philox_stream_init(&s, 8, 3);
+    search_write_model(scratch_path(*state, "model"), &s, 0);
+    tw_engine_config_init(&c);
+    c.model_path = scratch_path(*state, "model");
+    c.batch_size = 1;
+    assert_ok(tw_engine_open(&e, &c, &err));
+    harness_init(&h);
+    struct tw_request *q = harness_add(&h, prompt, 3, 4);
+    q->kind              = TW_REQUEST_NBEST;
+    q->ignore_eos        = true;
+    q->nbest = (struct tw_nbest_params){.min_prob = 1e-3, .max_nodes = 10000, .max_outputs = 1000};
+    assert_ok(harness_run(&h, e, NULL, 0, &err));
+    tw_engine_stats(e, &stats);
+    print_message("%llu nodes, %llu rows in %llu steps\n", (unsigned long long)h.answers[0].n_nodes,
+                  (unsigned long long)stats.computed_tokens, (unsigned long long)stats.steps);
+    assert_true(stats.computed_tokens > 100 && stats.steps * 5 < stats.computed_tokens);
     harness_free(&h);
     tw_engine_close(e);
 }
@@ -219,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scratch_test(test_all_answers_above_the_bound),
         scratch_test(test_budgets),
+        scratch_test(test_steps_are_few),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

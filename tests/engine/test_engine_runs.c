@@ -176,7 +176,7 @@ static void test_a_cancelled_run_leaves_the_engine_usable(void **state)
         for (size_t i = 0; i < REQUESTS; i++) { /* those that were under way say so, with what they had */
             struct harness_answer *a = &h.answers[i];
             assert_in_range(a->finished, 0, 1);
-            if (a->finished && a->finish == TW_FINISH_CANCELLED) {
+            if (a->finished && a->finish == TW_FINISH_DROPPED) {
                 cancelled++;
                 assert_memory_equal(a->tokens, want.answers[i].tokens, a->n_tokens * sizeof a->tokens[0]);
             }

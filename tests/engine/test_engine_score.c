@@ -4,7 +4,7 @@
 
 #include "engine_search.h"
 
-enum { DRAWS = 20, REQUESTS = 3, MOST = 12, LONGEST = 20 };
+enum { DRAWS = 20, MOST = 12, LONGEST = 20 };
 
 struct continuations {
     int32_t tokens[MOST * LONGEST];
@@ -55,47 +55,32 @@ static void check_output(struct search_plain *p, const struct tw_request *q, siz
 
 static void check_draw(const char *dir, struct tw_philox_stream *s, int draw)
 {
-    int32_t prompts[REQUESTS][SEARCH_PROMPT];
-    struct continuations c[REQUESTS];
-    struct trawl_error err;
-    struct search_plain plain;
-    struct harness *h = calloc(1, sizeof *h);
-    assert_non_null(h);
-    search_write_model(dir, s, draw);
-    search_plain_open(&plain, dir);
-    harness_init(h);
-    for (size_t i = 0; i < REQUESTS; i++) {
-        size_t n = search_pick(s, 1, SEARCH_PROMPT);
-        for (size_t k = 0; k < n; k++) {
-            prompts[i][k] = (int32_t)search_pick(s, 0, SEARCH_VOCAB - 1);
-        }
-        draw_continuations(s, &c[i]);
-        struct tw_request *q = harness_add(h, prompts[i], n, 7);
+    struct continuations given[SEARCH_REQUESTS];
+    struct search_case c;
+    search_case_open(&c, dir, s, draw);
+    for (size_t i = 0; i < SEARCH_REQUESTS; i++) {
+        size_t n = search_case_prompt(&c, i);
+        draw_continuations(s, &given[i]);
+        struct tw_request *q = harness_add(c.h, c.prompts[i], n, 7);
         q->kind              = TW_REQUEST_SCORE;
-        q->score = (struct tw_score_params){.tokens = c[i].tokens, .ends = c[i].ends, .n = c[i].n};
-        print_message("  prompt %zu, %zu completions of %u tokens\n", n, c[i].n, c[i].ends[c[i].n - 1]);
+        q->score =
+            (struct tw_score_params){.tokens = given[i].tokens, .ends = given[i].ends, .n = given[i].n};
+        print_message("  prompt %zu, %zu completions of %u tokens\n", n, given[i].n,
+                      given[i].ends[given[i].n - 1]);
     }
-    struct tw_engine *e = search_open(dir, s, 1, 2 * MOST + 1);
-    assert_ok(harness_run(h, e, NULL, 0, &err));
-    for (size_t i = 0; i < REQUESTS; i++) {
-        assert_int_equal(h->answers[i].n_outputs, c[i].n);
-        for (size_t j = 0; j < c[i].n; j++) {
-            check_output(&plain, &h->requests[i], j, &h->answers[i].outputs[j]);
+    search_case_run(&c, 1, 2 * MOST + 1);
+    for (size_t i = 0; i < SEARCH_REQUESTS; i++) {
+        assert_int_equal(c.h->answers[i].n_outputs, given[i].n);
+        for (size_t j = 0; j < given[i].n; j++) {
+            check_output(&c.plain, &c.h->requests[i], j, &c.h->answers[i].outputs[j]);
         }
     }
-    tw_engine_close(e);
-    harness_free(h);
-    free(h);
-    search_plain_close(&plain);
+    search_case_close(&c);
 }
 
 static void test_scores_equal_rows_from_nothing(void **state)
 {
-    struct tw_philox_stream s;
-    tw_philox_stream_init(&s, 20261121, 2);
-    for (int i = 0; i < DRAWS; i++) {
-        check_draw(scratch_path(*state, "model"), &s, i);
-    }
+    search_case_each(state, 2, DRAWS, check_draw);
 }
 
 /* What a greedy answer reports of itself is what scoring it says. */
@@ -160,9 +145,7 @@ static void test_completions_that_cannot_be_scored(void **state)
     h.requests[6].score.n                     = 0;
     assert_ok(harness_run(&h, e, NULL, 0, &err));
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (h.answers[i].finish != TW_FINISH_ERROR || strstr(h.answers[i].error, words[i]) == NULL) {
-            fail_msg("\"%s\" does not say \"%s\"", h.answers[i].error, words[i]);
-        }
+        search_assert_says(&h.answers[i], words[i]);
     }
     assert_int_equal(h.answers[7].n_outputs, 1);
     harness_free(&h);

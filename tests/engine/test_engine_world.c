@@ -52,6 +52,12 @@ static void add_requests(struct harness *h)
         struct tw_request *q = harness_add(h, prompt + i, 3 + 11 * i, i % 3 == 0 ? 0 : 4 + 3 * i);
         q->capture           = i % 2 == 0;
         q->logits            = i % 4 == 0;
+        q->attn_entropy      = i % 3 != 1;
+        if (i == REQUESTS - 1) { /* its pages go by the attention that they got, two of three in the prompt */
+            q->n_prompt   = LONG - REQUESTS;
+            q->max_tokens = 8;
+            q->mask       = (struct tw_mask){.kind = TW_MASK_HEAVY, .prune = true, .window = 1, .heavy = 1};
+        }
     }
 }
 
@@ -182,6 +188,106 @@ static void test_processes_give_the_bits_of_one(void **state)
     harness_free(&want);
 }
 
+/* ---- requests that end early ---- */
+
+enum { ANSWER = 300, TRIES = 10 };
+
+static bool cancel_odd(void *user, uint64_t id, size_t n)
+{
+    atomic_bool *cancelled = user;
+    if (id % 2 == 1 && n == 3) {
+        atomic_store(&cancelled[id], true);
+    }
+    return true;
+}
+
+/* Odd requests are cancelled at their third token, 4 before it begins, 6 is too late. */
+static void add_ending_requests(struct harness *h, atomic_bool *cancelled)
+{
+    harness_init(h);
+    for (size_t i = 0; i < REQUESTS; i++) {
+        struct tw_request *q = harness_add(h, prompt + i, 3 + 11 * i, i % 2 == 1 ? ANSWER : 5);
+        q->ignore_eos        = true;
+        q->capture           = true;
+        q->capture_from      = i;
+        if (cancelled != NULL) {
+            atomic_store(&cancelled[i], i == 4);
+            q->cancelled = &cancelled[i];
+            q->timeout   = i == 6 ? 1 : 1000;
+            q->since_ns  = tw_clock_ns() - 2000000000u;
+        }
+    }
+    h->on_token      = cancelled == NULL ? NULL : cancel_odd;
+    h->on_token_user = cancelled;
+}
+
+/* How many of the odd requests were cancelled before they had ended by themselves. */
+static size_t run_ending(const struct setting *s, const struct harness *want, uint64_t seed)
+{
+    static struct harness h; /* large */
+    atomic_bool cancelled[REQUESTS];
+    struct hub hub;
+    struct process processes[4];
+    size_t n_cancelled = 0;
+    hub_init(&hub, s->ranks, seed);
+    add_ending_requests(&h, cancelled);
+    run_processes(s, &hub, &h, processes);
+    for (int r = 0; r < s->ranks; r++) {
+        if (processes[r].status != TRAWL_OK) {
+            fail_msg("mesh %dx%d, rank %d: %s", s->mesh.data, s->mesh.model, r, processes[r].err.message);
+        }
+    }
+    for (size_t i = 0; i < REQUESTS; i++) {
+        const struct harness_answer *w = &want->answers[i], *g = &h.answers[i];
+        assert_int_equal(g->finished, 1);
+        assert_true(g->n_tokens <= w->n_tokens && g->n_rows[0] <= w->n_rows[0]);
+        assert_memory_equal(g->tokens, w->tokens, g->n_tokens * sizeof *g->tokens);
+        assert_memory_equal(g->logprobs, w->logprobs, g->n_tokens * sizeof *g->logprobs);
+        assert_int_equal(g->n_rows[0],
+                         g->n_tokens == 0 ? g->n_rows[0] : h.requests[i].n_prompt - i + g->n_tokens - 1);
+        if (g->n_rows[0] > 0) {
+            assert_memory_equal(g->rows[0], w->rows[0], g->n_rows[0] * 48 * sizeof(float));
+        }
+        n_cancelled += i % 2 == 1 && g->finish == TW_FINISH_CANCELLED;
+        if (i == 6) {
+            assert_true(g->finish == TW_FINISH_TIMEOUT && g->n_tokens == 0 && g->n_rows[0] == 0);
+        } else if (i != 4 && g->finish != TW_FINISH_CANCELLED) {
+            assert_int_equal(g->finish, w->finish);
+            assert_int_equal(g->n_tokens, w->n_tokens);
+        }
+    }
+    harness_free(&h);
+    hub_release(&hub);
+    return n_cancelled;
+}
+
+static void test_requests_elsewhere_end_early_too(void **state)
+{
+    static struct harness want; /* large */
+    struct setting alone = {.dir = write_model(state), .mesh = {1, 1}};
+    struct trawl_error err;
+    struct tw_site site;
+    size_t n                  = 0;
+    struct tw_engine_config c = config_of(&alone, NULL);
+    struct tw_engine *e       = NULL;
+    assert_ok(tw_engine_open(&e, &c, &err));
+    assert_ok(tw_site_parse("layer_1", &tw_engine_model(e)->config, &site, 1, &n, &err));
+    assert_int_equal(tw_site_width(site, &tw_engine_model(e)->config), 48);
+    add_ending_requests(&want, NULL);
+    assert_ok(harness_run(&want, e, &site, 1, &err));
+    tw_engine_close(e);
+    for (size_t i = 0; i < sizeof meshes / sizeof meshes[0]; i++) {
+        struct setting s = meshes[i];
+        s.dir            = alone.dir;
+        s.deadline_ms    = 60000;
+        /* The word that a request is cancelled may come when it has just ended: not every time, though. */
+        for (uint64_t k = 0; run_ending(&s, &want, k) < REQUESTS / 2; k++) {
+            assert_true(k < TRIES);
+        }
+    }
+    harness_free(&want);
+}
+
 /* ---- failures ---- */
 
 /* The work's own failure: it is rank 0's result, and no reason for the others to end. */
@@ -282,6 +388,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_processes_give_the_bits_of_one, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_requests_elsewhere_end_early_too, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_a_failing_callback_reaches_all_and_breaks_nothing, scratch_make,
                                         scratch_remove),
         cmocka_unit_test_setup_teardown(test_a_silent_rank_ends_the_run_in_any_phase, scratch_make,

@@ -7,15 +7,27 @@
 #include "base/alloc.h"
 #include "cli/generate_mask.h"
 #include "engine/engine_mask.h"
+#include "kv/kv_pages.h"
 #include "json/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { CHUNK = 70, N_NEW = 80, PAGES = 300 };
 
+/* Heavy hitters: of the pages that may go, older ones do. */
+static void drop(const struct tw_mask *m, size_t position, uint32_t *pages)
+{
+    size_t begin, end, held = 0;
+    tw_mask_contested(m, position, &begin, &end);
+    for (size_t i = end; i-- > begin;) {
+        held += pages[i] != TW_KV_NO_PAGE;
+        pages[i] = held > m->heavy ? TW_KV_NO_PAGE : pages[i];
+    }
+}
+
 static void walk(const struct tw_mask *m, size_t n_prompt)
 {
-    static const uint32_t pages[PAGES] = {0};
+    uint32_t pages[PAGES] = {0};
     struct tw_segment segments[CHUNK];
     struct tw_step_masks masks = {0};
     struct trawl_error err;
@@ -23,6 +35,7 @@ static void walk(const struct tw_mask *m, size_t n_prompt)
         size_t left = n_prompt + N_NEW - from, n = from < n_prompt ? (left < CHUNK ? left : CHUNK) : 1;
         size_t end = tw_mask_cut(m, n_prompt, from, n), n_segments = 0;
         tw_step_masks_clear(&masks);
+        drop(m, from, pages);
         if (end == from || tw_mask_pages(m, end) > PAGES ||
             tw_step_masks_add(&masks, m, n_prompt, pages, from, end - from, 0, segments, &n_segments, &err) !=
                 TRAWL_OK) {

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Write a small random model in Hugging Face layout: config.json, model.safetensors and, if wanted, a tokenizer.
 
-    make_model.py FOLDER [--family qwen2|llama|qwen3] [--hidden 64] [--intermediate 128] [--layers 4] [--heads 4]
+    make_model.py FOLDER [--family qwen2|llama|qwen3|mistral] [--hidden 64] [--intermediate 128] [--layers 4] [--heads 4]
                          [--kv_heads 2] [--head_dim hidden/heads] [--vocab 512] [--context 4096] [--eos 1] [--seed 0]
-                         [--untied] [--rope_llama3] [--dtype bfloat16|float16|float32] [--tokenizer FOLDER]
+                         [--untied] [--rope_llama3] [--rope_yarn] [--dtype bfloat16|float16|float32] [--tokenizer FOLDER]
 
 The head is the embedding unless --untied; --tokenizer copies the files of another folder that are not the model's own.
 The same arguments give the same bytes everywhere: weights come from Python's own Mersenne Twister and need nothing but
@@ -19,7 +19,8 @@ import shutil
 import struct
 import sys
 
-ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM",
+                 "mistral": "MistralForCausalLM"}
 DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 
@@ -87,6 +88,7 @@ def main():
         p.add_argument("--" + name, type=int, default=default)
     p.add_argument("--untied", action="store_true")
     p.add_argument("--rope_llama3", action="store_true")
+    p.add_argument("--rope_yarn", action="store_true")
     p.add_argument("--family", choices=list(ARCHITECTURES), default="qwen2")
     p.add_argument("--dtype", choices=list(DTYPES), default="bfloat16")
     p.add_argument("--tokenizer", type=pathlib.Path)
@@ -120,6 +122,10 @@ def main():
             "high_freq_factor": 4.0,
             "original_max_position_embeddings": 64,
         }
+    if a.rope_yarn:
+        config["rope_scaling"] = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
+    if a.family == "mistral":
+        config["sliding_window"] = None
     rng = random.Random(a.seed)
     header, blobs, at = {}, [], 0
     for name, shape in shapes(a):

@@ -411,6 +411,72 @@ static void a_reused_page_does_not_show_through(void **state)
     }
 }
 
+/* Every level gives the scalar bits, and these are products with the stored keys; what a row does not see is -inf,
+ * and a block of which it sees nothing is passed over. */
+static void scores_are_those_of_every_level(void **state)
+{
+    (void)state;
+    struct tw_kernels k[4];
+    const int n_levels    = check_levels(k);
+    struct check_random r = check_seed("scores");
+    for (int i = 0; i < 60; i++) {
+        struct problem p = random_problem(&r, 260, 6);
+        const bool plain = i % 4 < 2; /* none of the values where f64 and a flushing f32 differ */
+        if (plain) {
+            check_free(&p.q);
+            check_free(&p.keys);
+            p.q    = check_floats(&r, p.n_rows * p.n_heads * p.head_dim, CHECK_PLAIN);
+            p.keys = check_floats(&r, positions_of(&p) * p.head_dim, CHECK_PLAIN);
+        }
+        if (i % 2 != 0) {
+            draw_mask(&r, &p, (enum mask_kind)((unsigned)i / 2 % MASK_KINDS));
+        }
+        struct cache c = new_cache(p.bf16, p.head_dim, positions_of(&p));
+        store(&k[0], &c, 0, positions_of(&p), p.keys.p, p.values.p);
+        list_blocks(&p, &c);
+        struct tw_attend a  = attend_of(&p, &c, 0, p.n_rows, p.q.p);
+        const size_t blocks = p.visible == NULL ? c.n_blocks : p.n_blocks, n = p.n_heads * TW_KV_BLOCK;
+        _Alignas(64) float want[16 * TW_KV_BLOCK], got[16 * TW_KV_BLOCK];
+        for (size_t at = 0; at < p.n_rows * blocks; at++) {
+            const size_t row = at / blocks, j = at % blocks;
+            const size_t first = (p.visible == NULL ? j : p.blocks[j]) * TW_KV_BLOCK;
+            bool any           = false;
+            for (size_t key = first; key < first + TW_KV_BLOCK; key++) {
+                any = any || row_sees(&p, row, key);
+            }
+            for (int level = 0; level < n_levels; level++) {
+                float *out = level == 0 ? want : got;
+                a.scratch  = aligned_alloc(64, (k[level].attend_scratch_bytes(p.n_heads, p.head_dim) + 63) &
+                                                   ~(size_t)63);
+                memset(out, 0xFF, sizeof want);
+                assert_int_equal(any, (p.bf16 ? k[level].attend_scores_bf16
+                                              : k[level].attend_scores_f32)(&a, row, j, out));
+                free(a.scratch);
+                assert_floats_same(want, out, n, "%s, %s: row %zu block %zu", k[level].isa,
+                                   p.bf16 ? "bf16" : "f32", row, j);
+            }
+            for (size_t x = 0; any && x < n; x++) {
+                const size_t key = first + x % TW_KV_BLOCK;
+                const float *q   = (float *)p.q.p + (row * p.n_heads + x / TW_KV_BLOCK) * p.head_dim;
+                double sum = 0, size = 0;
+                for (size_t d = 0; row_sees(&p, row, key) && d < p.head_dim; d++) {
+                    const double term = (double)q[d] * (double)((float *)p.keys.p)[key * p.head_dim + d];
+                    sum += term;
+                    size += fabs(term);
+                }
+                if (!row_sees(&p, row, key)) {
+                    assert_true(isinf(want[x]) && want[x] < 0);
+                } else if (plain) {
+                    assert_true(fabs((double)want[x] / (double)a.scale - sum) <=
+                                (p.bf16 ? 1e-2 : 3e-5) * size);
+                }
+            }
+        }
+        free(c.pages);
+        free_problem(&p);
+    }
+}
+
 /* The scalar twin against softmax in f64 over the stored values. */
 static void scalar_agrees_with_softmax_in_double(void **state)
 {
@@ -472,6 +538,7 @@ int main(void)
         cmocka_unit_test(stores_are_the_same_bytes),
         cmocka_unit_test(a_reused_page_does_not_show_through),
         cmocka_unit_test(scalar_agrees_with_softmax_in_double),
+        cmocka_unit_test(scores_are_those_of_every_level),
     };
     return cmocka_run_group_tests(tests, check_mode, NULL);
 }

@@ -153,7 +153,7 @@ static const struct {
     {"{", TRAWL_ERR_FORMAT, "config.json: not JSON at line 1"},
     {"{}", TRAWL_ERR_UNSUPPORTED,
      "model type \"\" (architecture \"\") is not supported; trawl runs Qwen2ForCausalLM"},
-    {"{\"model_type\": \"mistral\"}", TRAWL_ERR_UNSUPPORTED, "model type \"mistral\""},
+    {"{\"model_type\": \"mixtral\"}", TRAWL_ERR_UNSUPPORTED, "model type \"mixtral\""},
     {"{\"model_type\": 3}", TRAWL_ERR_FORMAT, "\"model_type\" is an integer, expected a string"},
     {"{\"model_type\": \"qwen2\", \"architectures\": [\"Qwen2ForSequenceClassification\"]}",
      TRAWL_ERR_UNSUPPORTED, "architecture \"Qwen2ForSequenceClassification\""},
@@ -178,11 +178,19 @@ static const struct {
     {", \"rms_norm_eps\": 0", TRAWL_ERR_FORMAT, "\"rms_norm_eps\" is 0, expected a positive number"},
     {", \"rope_theta\": -1", TRAWL_ERR_FORMAT, "\"rope_theta\" is -1, expected a positive number"},
     {", \"rope_theta\": \"1e6\"", TRAWL_ERR_FORMAT, "\"rope_theta\" is a string, expected a number"},
-    {", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}", TRAWL_ERR_UNSUPPORTED,
-     "rope scaling \"linear\" is not supported; trawl knows \"default\" and \"llama3\""},
-    {", \"rope_scaling\": {\"rope_type\": \"yarn\"}", TRAWL_ERR_UNSUPPORTED, "rope scaling \"yarn\""},
-    {", \"rope_parameters\": {\"rope_type\": \"dynamic\"}", TRAWL_ERR_UNSUPPORTED,
-     "rope scaling \"dynamic\""},
+    {", \"rope_scaling\": {\"type\": \"longrope\", \"factor\": 2}", TRAWL_ERR_UNSUPPORTED,
+     "rope scaling \"longrope\" is not supported; trawl knows \"default\", \"linear\", \"dynamic\", "
+     "\"llama3\" "
+     "and \"yarn\""},
+    {", \"rope_scaling\": {\"type\": \"linear\"}", TRAWL_ERR_FORMAT, "\"factor\" is 0, expected a positive"},
+    {", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 1e9}", TRAWL_ERR_FORMAT,
+     "rope factor 1e+09 makes a context of 3.2768e+13 tokens, limit 16777216"},
+    {", \"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 4, \"rope_theta\": 1}", TRAWL_ERR_FORMAT,
+     "\"rope_theta\" is 1, yarn expects more than 1"},
+    {", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 7}}", TRAWL_ERR_UNSUPPORTED,
+     "rope_parameters has an object \"full_attention\""},
+    {", \"rope_parameters\": {\"partial_rotary_factor\": 0.5}", TRAWL_ERR_UNSUPPORTED,
+     "partial_rotary_factor is 0.5, only 1 is supported"},
     {", \"rope_scaling\": 2", TRAWL_ERR_FORMAT, "\"rope_scaling\" is an integer, expected an object"},
     {", \"rope_scaling\": {\"rope_type\": \"llama3\"}", TRAWL_ERR_FORMAT,
      "\"factor\" is 0, expected a positive number"},
@@ -191,10 +199,13 @@ static const struct {
      TRAWL_ERR_FORMAT, "high_freq_factor 4 is not above low_freq_factor 4"},
     {", \"hidden_act\": \"gelu\"", TRAWL_ERR_UNSUPPORTED,
      "hidden_act \"gelu\" is not supported, only \"silu\""},
-    {", \"use_sliding_window\": true", TRAWL_ERR_UNSUPPORTED, "use_sliding_window is true"},
     {", \"layer_types\": [\"full_attention\", \"sliding_attention\"]", TRAWL_ERR_UNSUPPORTED,
-     "layer_types[1] is \"sliding_attention\""},
-    {", \"layer_types\": [1]", TRAWL_ERR_UNSUPPORTED, "layer_types[0] is \"an integer\""},
+     "use_sliding_window false with layers of sliding attention is not supported"},
+    {", \"layer_types\": [\"full_attention\", \"chunked_attention\"]", TRAWL_ERR_UNSUPPORTED,
+     "layer_types[1] is \"chunked_attention\", expected \"full_attention\" or \"sliding_attention\""},
+    {", \"layer_types\": [1, 2]", TRAWL_ERR_UNSUPPORTED, "layer_types[0] is \"an integer\""},
+    {", \"layer_types\": [\"full_attention\"]", TRAWL_ERR_FORMAT,
+     "layer_types has 1 names, num_hidden_layers is 2"},
     {", \"partial_rotary_factor\": 0.5", TRAWL_ERR_UNSUPPORTED,
      "partial_rotary_factor is 0.5, only 1 is supported"},
     {", \"quantization_config\": {\"quant_method\": \"gptq\"}", TRAWL_ERR_UNSUPPORTED,
@@ -227,14 +238,135 @@ static void test_refusals_say_what_was_found(void **state)
         TRAWL_ERR_FORMAT, "hidden_size 8 is less than num_attention_heads 9");
 }
 
+/* Older and newer spellings in one file: transformers takes the older dictionary, and the original context from
+ * beside it. */
+static void test_of_two_ropes_the_older_one_counts(void **state)
+{
+    struct tw_model_config c;
+    struct trawl_error err;
+    (void)state;
+    const char *llama3 =
+        "{" BASE ", \"rope_scaling\": {\"type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, "
+        "\"high_freq_factor\": 4, \"original_max_position_embeddings\": 64}, "
+        "\"original_max_position_embeddings\": 32, "
+        "\"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 77}}";
+    assert_ok(parse(&c, llama3, &err));
+    assert_int_equal(c.rope_scaling, TW_ROPE_LLAMA3);
+    assert_true(c.rope_original_positions == 32 && c.rope_theta == 10000);
+    assert_ok(parse(&c, "{" BASE ", \"rope_scaling\": {}, \"rope_parameters\": {\"rope_theta\": 77}}", &err));
+    assert_true(c.rope_theta == 77);
+}
+
+static void test_scaling_stretches_the_context(void **state)
+{
+    static const struct {
+        const char *more;
+        size_t positions;
+        enum tw_rope_scaling scaling;
+        double magnitude;
+    } cases[] = {
+        {"\"rope_scaling\": {\"type\": \"linear\", \"factor\": 4}", 131072, TW_ROPE_LINEAR, 1},
+        {"\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 4}", 32768, TW_ROPE_PLAIN, 1},
+        {"\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4}", 131072, TW_ROPE_YARN, 1.1386294361119891},
+        {"\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, \"original_max_position_embeddings\": 4096}",
+         32768, TW_ROPE_YARN, 1.1386294361119891},
+        {"\"rope_scaling\": {\"type\": \"yarn\", \"factor\": null, \"original_max_position_embeddings\": "
+         "8192}",
+         32768, TW_ROPE_YARN, 1.1386294361119891},
+        {"\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 1}", 32768, TW_ROPE_YARN, 1},
+        {"\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, \"attention_factor\": 1.5}", 131072,
+         TW_ROPE_YARN, 1.5},
+        {"\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, \"mscale\": 0.7, \"mscale_all_dim\": 1.2}",
+         131072, TW_ROPE_YARN, 1.0970406052783924 / 1.1663553233343869},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tw_model_config c;
+        struct trawl_error err;
+        char text[512];
+        (void)snprintf(text, sizeof text, "{%s, %s}", BASE, cases[i].more);
+        assert_ok(parse(&c, text, &err));
+        assert_int_equal(c.max_positions, cases[i].positions);
+        assert_int_equal(c.rope_scaling, cases[i].scaling);
+        assert_true(fabs(c.rope_magnitude - cases[i].magnitude) < 1e-15);
+    }
+}
+
+/* Layers that slide see everything in a context no longer than their window: that is what is offered. */
+static void test_a_sliding_window_limits_the_context(void **state)
+{
+    static const struct {
+        const char *family, *more;
+        size_t positions, window;
+    } cases[] = {
+        {"mistral", "", 4096, 4096},
+        {"mistral", ", \"sliding_window\": null", 131072, 0},
+        {"mistral", ", \"sliding_window\": 512", 512, 512},
+        {"mistral", ", \"sliding_window\": 4096, \"max_position_embeddings\": 2048", 2048, 4096},
+        {"qwen2", ", \"sliding_window\": 512", 32768, 0},
+        {"qwen2", ", \"use_sliding_window\": true, \"sliding_window\": 512, \"max_window_layers\": 1", 512,
+         512},
+        {"qwen2", ", \"use_sliding_window\": true, \"sliding_window\": 512, \"max_window_layers\": 2", 32768,
+         0},
+        {"qwen2", ", \"use_sliding_window\": true, \"sliding_window\": 512", 32768, 0},
+        {"qwen2", ", \"use_sliding_window\": true, \"sliding_window\": null, \"max_window_layers\": 0", 32768,
+         0},
+        {"qwen3",
+         ", \"use_sliding_window\": true, \"sliding_window\": 512, \"max_window_layers\": 9, "
+         "\"layer_types\": "
+         "[\"full_attention\", \"sliding_attention\"]",
+         512, 512},
+        {"qwen3",
+         ", \"use_sliding_window\": true, \"sliding_window\": 512, \"max_window_layers\": 0, "
+         "\"layer_types\": "
+         "[\"full_attention\", \"full_attention\"]",
+         32768, 0},
+        {"llama", ", \"sliding_window\": 512", 2048, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tw_model_config c;
+        struct trawl_error err;
+        char text[512];
+        (void)snprintf(
+            text, sizeof text,
+            "{\"model_type\": \"%s\", \"vocab_size\": 100, \"hidden_size\": 64, \"intermediate_size\": "
+            "32, \"num_hidden_layers\": 2, \"num_attention_heads\": 8%s}",
+            cases[i].family, cases[i].more);
+        assert_ok(parse(&c, text, &err));
+        assert_int_equal(c.max_positions, cases[i].positions);
+        assert_int_equal(c.window, cases[i].window);
+    }
+}
+
+static void test_mistral_is_llama_with_other_defaults(void **state)
+{
+    static const char base[] =
+        "\"model_type\": \"mistral\", \"vocab_size\": 100, \"hidden_size\": 64, "
+        "\"intermediate_size\": 32, \"num_hidden_layers\": 2, \"num_attention_heads\": 16";
+    struct tw_model_config c;
+    struct trawl_error err;
+    char text[512];
+    (void)state;
+    (void)snprintf(text, sizeof text, "{%s, \"attention_bias\": true}", base);
+    assert_ok(parse(&c, text, &err));
+    assert_string_equal(c.architecture, "MistralForCausalLM");
+    assert_true(!c.qkv_bias && !c.o_bias && !c.qk_norm); /* it has no such key: transformers ignores it */
+    assert_int_equal(c.n_kv_heads, 8);
+    (void)snprintf(text, sizeof text, "{%s, \"num_key_value_heads\": null, \"head_dim\": 24}", base);
+    assert_ok(parse(&c, text, &err));
+    assert_int_equal(c.n_kv_heads, 16);
+    assert_int_equal(c.head_dim, 24);
+}
+
 /* ---- rotary frequencies ---- */
 
 /* Hugging Face's formulas in long double: theta^(-2i/d), and with llama3 by wavelengths. */
 static long double frequency(const struct tw_model_config *c, size_t i)
 {
     long double f = powl((long double)c->rope_theta, -2.0L * (long double)i / (long double)c->head_dim);
-    if (c->rope_scaling == TW_ROPE_PLAIN) {
-        return f;
+    if (c->rope_scaling == TW_ROPE_PLAIN || c->rope_scaling == TW_ROPE_LINEAR) {
+        return c->rope_scaling == TW_ROPE_PLAIN ? f : f / (long double)c->rope_factor;
     }
     long double wavelength = 2 * 3.141592653589793238462643383279502884L / f,
                 original   = (long double)c->rope_original_positions;
@@ -249,12 +381,31 @@ static long double frequency(const struct tw_model_config *c, size_t i)
     return (1 - smooth) * f / (long double)c->rope_factor + smooth * f;
 }
 
+/* YaRN's formula, by the number of turns a pair makes over the original context. */
+static long double yarn_frequency(const struct tw_model_config *c, size_t i)
+{
+    const long double two_pi = 6.283185307179586476925286766559005768L;
+    long double d = (long double)c->head_dim, theta = (long double)c->rope_theta;
+    long double f = powl(theta, -2.0L * (long double)i / d), edge[2];
+    for (int k = 0; k < 2; k++) {
+        long double turns = (long double)(k == 0 ? c->rope_beta_fast : c->rope_beta_slow);
+        edge[k] = d * logl((long double)c->rope_original_positions / (turns * two_pi)) / (2 * logl(theta));
+        edge[k] = !c->rope_truncate ? edge[k] : k == 0 ? floorl(edge[k]) : ceill(edge[k]);
+    }
+    edge[0]            = edge[0] < 0 ? 0 : edge[0];
+    edge[1]            = edge[1] > d - 1 ? d - 1 : edge[1];
+    long double width  = edge[1] - edge[0] == 0 ? 0.001L : edge[1] - edge[0];
+    long double slowly = ((long double)i - edge[0]) / width;
+    slowly             = slowly < 0 ? 0 : slowly > 1 ? 1 : slowly;
+    return f * (1 - slowly) + f / (long double)c->rope_factor * slowly;
+}
+
 static void check_frequencies(const struct tw_model_config *c, int *bands)
 {
     double f[TW_MAX_HEAD_DIM / 2];
     tw_model_config_rope(c, f);
     for (size_t i = 0; i < c->head_dim / 2; i++) {
-        long double want = frequency(c, i);
+        long double want = c->rope_scaling == TW_ROPE_YARN ? yarn_frequency(c, i) : frequency(c, i);
         long double plain =
             powl((long double)c->rope_theta, -2.0L * (long double)i / (long double)c->head_dim);
         if (fabsl((long double)f[i] - want) > 4e-16L * want) {
@@ -284,6 +435,26 @@ static void test_rope_frequencies(void **state)
     check_frequencies(&c, bands);
     assert_true(bands[0] > 0 && bands[1] > 0 &&
                 bands[2] > 0); /* kept, blended and stretched ones were seen */
+    memset(bands, 0, sizeof bands);
+    c = (struct tw_model_config){
+        .head_dim = 128, .rope_theta = 1e4, .rope_scaling = TW_ROPE_LINEAR, .rope_factor = 4};
+    check_frequencies(&c, bands);
+    assert_true(bands[0] == 0 && bands[1] == 0 && bands[2] == 64);
+    memset(bands, 0, sizeof bands);
+    c = (struct tw_model_config){.head_dim                = 128,
+                                 .rope_theta              = 1e6,
+                                 .rope_scaling            = TW_ROPE_YARN,
+                                 .rope_factor             = 4,
+                                 .rope_beta_fast          = 32,
+                                 .rope_beta_slow          = 1,
+                                 .rope_truncate           = true,
+                                 .rope_original_positions = 32768};
+    check_frequencies(&c, bands);
+    assert_true(bands[0] > 0 && bands[1] > 0 && bands[2] > 0);
+    c.rope_truncate = false;
+    check_frequencies(&c, bands);
+    c.rope_beta_fast = c.rope_beta_slow = 3; /* no ramp at all */
+    check_frequencies(&c, bands);
 }
 
 /* ---- sizes of released models ---- */
@@ -352,6 +523,10 @@ int main(void)
         scratch_test(test_end_tokens),
         scratch_test(test_a_folder_without_a_model_is_named),
         cmocka_unit_test(test_refusals_say_what_was_found),
+        cmocka_unit_test(test_of_two_ropes_the_older_one_counts),
+        cmocka_unit_test(test_scaling_stretches_the_context),
+        cmocka_unit_test(test_a_sliding_window_limits_the_context),
+        cmocka_unit_test(test_mistral_is_llama_with_other_defaults),
         cmocka_unit_test(test_rope_frequencies),
         cmocka_unit_test(test_parameter_counts_of_released_models),
         cmocka_unit_test(test_the_mesh_gets_the_same_numbers),

@@ -422,6 +422,65 @@ static void test_weights_that_are_not_finite_are_warned_of_once_a_tensor(void **
     }
 }
 
+/* Write `to`'s config.json with `was` replaced by `is`. */
+static void edit_config(const char *folder, const char *was, const char *is)
+{
+    char path[1100], text[2048];
+    char *old = NULL;
+    size_t n  = 0;
+    struct trawl_error err;
+    (void)snprintf(path, sizeof path, "%s/config.json", folder);
+    assert_ok(tw_file_read(path, sizeof text, &old, &n, &err));
+    char *at = strstr(old, was);
+    assert_non_null(at);
+    (void)snprintf(text, sizeof text, "%.*s%s%s", (int)(at - old), old, is, at + strlen(was));
+    assert_ok(tw_file_replace(path, text, strlen(text), &err));
+    tw_free(old);
+}
+
+static void test_a_head_beside_a_tied_embedding_must_be_the_same(void **state)
+{
+    struct tiny_model m = tiny_model_default();
+    struct trawl_error err;
+    struct tw_model *model = NULL;
+    char from[1024], to[1024];
+    (void)snprintf(from, sizeof from, "%s", scratch_path(*state, "untied"));
+    (void)snprintf(to, sizeof to, "%s", scratch_path(*state, "headless"));
+    m.tied = false;
+    tiny_model_write(from, &m);
+    edit_config(from, "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
+    assert_refused(
+        tw_model_load(&model, from, TW_DTYPE_BF16, false, 1, &silence, &err), TRAWL_ERR_FORMAT,
+        "model.safetensors: tensor \"lm_head.weight\" differs from \"model.embed_tokens.weight\", but "
+        "tie_word_embeddings is true; set it to false in config.json");
+    struct checkpoint_edit edit = {.tensor = "lm_head.weight", .drop = true};
+    checkpoint_copy(from, to, 1, &edit);
+    assert_ok(tw_model_load(&model, to, TW_DTYPE_BF16, false, 1, &silence, &err));
+    tw_model_free(model);
+}
+
+static void test_tensors_that_the_model_does_not_use_are_warned_of(void **state)
+{
+    struct tiny_model m = tiny_model_default();
+    struct lines lines  = {.n = 0};
+    struct tw_log log   = {keep_line, &lines, TW_LOG_WARNING};
+    struct trawl_error err;
+    struct tw_model *model = NULL;
+    char folder[1024];
+    (void)snprintf(folder, sizeof folder, "%s", scratch_path(*state, "biased"));
+    tiny_model_write(folder, &m);
+    assert_ok(tw_model_load(&model, folder, TW_DTYPE_BF16, false, 1, &log, &err));
+    assert_int_equal(lines.n, 0);
+    tw_model_free(model);
+    edit_config(folder, "\"qwen2\"", "\"llama\"");
+    edit_config(folder, "Qwen2ForCausalLM", "LlamaForCausalLM");
+    assert_ok(tw_model_load(&model, folder, TW_DTYPE_BF16, false, 1, &log, &err));
+    assert_int_equal(lines.n, 1);
+    assert_non_null(strstr(lines.text[0], "does not use 6 of the tensors, the first is "
+                                          "\"model.layers.0.self_attn.k_proj.bias\""));
+    tw_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +490,8 @@ int main(void)
         scratch_test(test_the_fingerprint_is_that_of_the_weights),
         scratch_test(test_bad_checkpoints_are_refused_by_name),
         scratch_test(test_weights_that_are_not_finite_are_warned_of_once_a_tensor),
+        scratch_test(test_a_head_beside_a_tied_embedding_must_be_the_same),
+        scratch_test(test_tensors_that_the_model_does_not_use_are_warned_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

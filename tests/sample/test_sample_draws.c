@@ -4,14 +4,11 @@
 #include <math.h>
 
 #include "base/philox.h"
-#include "base/thread.h"
 #include "sample_brute.h"
 #include "support/sample_choose.h"
 #include "support/sample_fit.h"
 
 enum { VOCAB = 97, HISTORY = 20, DRAWS = 2500, SEED = 20261121 };
-
-static struct tw_kernels kernels;
 
 static double normal(struct tw_philox_stream *r)
 {
@@ -201,82 +198,76 @@ static void test_a_draw_is_a_function_of_row_parameters_seed_and_position(void *
     tw_sampler_release(&b);
 }
 
-static void test_every_isa_draws_the_same(void **state)
+/* The same work under every instruction set of this machine; the first one says what is wanted. */
+static void for_every_isa(void (*work)(const struct tw_kernels *k, bool first))
 {
     static const char *const isas[] = {"scalar", "avx2", "avx512", "avx512bf16"};
     struct trawl_error err;
-    struct tw_sampler s;
-    int n_isas = 0;
-    static struct tw_sampled want[60][4], got[60][4];
-    (void)state;
-    for (size_t isa = 0; isa < 4; isa++) {
+    int n = 0;
+    for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++) {
         struct tw_kernels k;
-        struct tw_philox_stream r;
-        if (tw_kernels_init(&k, isas[isa], &err) != TRAWL_OK) {
-            continue;
-        }
-        tw_philox_stream_init(&r, SEED, 4);
-        assert_ok(tw_sampler_init(&s, &k, VOCAB, &err));
-        for (size_t i = 0; i < 60; i++) {
-            float row[VOCAB];
-            draw_row(&r, row);
-            struct tw_sample_params p = draw_params(&r);
-            for (size_t j = 0; j < 4; j++) {
-                got[i][j] = sample_choose(&s, row, &p, NULL, 0, j);
-            }
-        }
-        tw_sampler_release(&s);
-        if (n_isas++ == 0) {
-            memcpy(want, got, sizeof want);
-        }
-        for (size_t i = 0; i < 60 * 4; i++) {
-            assert_same(&got[i / 4][i % 4], &want[i / 4][i % 4]);
+        if (tw_kernels_init(&k, isas[i], &err) == TRAWL_OK) {
+            work(&k, n++ == 0);
         }
     }
-    print_message("%d instruction sets\n", n_isas);
+    print_message("%d instruction sets\n", n);
+}
+
+static void draw_narrow(const struct tw_kernels *k, bool first)
+{
+    static struct tw_sampled want[60 * 4];
+    struct trawl_error err;
+    struct tw_sampler s;
+    struct tw_philox_stream r;
+    tw_philox_stream_init(&r, SEED, 4);
+    assert_ok(tw_sampler_init(&s, k, VOCAB, &err));
+    for (size_t i = 0; i < 60; i++) {
+        float row[VOCAB];
+        draw_row(&r, row);
+        struct tw_sample_params p = draw_params(&r);
+        for (size_t j = 0; j < 4; j++) {
+            struct tw_sampled got = sample_choose(&s, row, &p, NULL, 0, j);
+            want[4 * i + j]       = first ? got : want[4 * i + j];
+            assert_same(&got, &want[4 * i + j]);
+        }
+    }
+    tw_sampler_release(&s);
+}
+
+static void test_every_isa_draws_the_same(void **state)
+{
+    (void)state;
+    for_every_isa(draw_narrow);
 }
 
 /* Rows of many blocks, whose last one is not whole. */
-static void test_every_isa_draws_the_same_from_wide_rows(void **state)
+static void draw_wide(const struct tw_kernels *k, bool first)
 {
     enum { WIDE = 5003, CASES = 40 };
-    static const char *const isas[] = {"scalar", "avx2", "avx512", "avx512bf16"};
     static float row[WIDE];
-    struct tw_sampled want[CASES] = {{0}}, got;
+    static struct tw_sampled want[CASES];
     struct trawl_error err;
     struct tw_sampler s;
-    int n_isas = 0;
-    (void)state;
-    for (size_t isa = 0; isa < 4; isa++) {
-        struct tw_kernels k;
-        struct tw_philox_stream r;
-        if (tw_kernels_init(&k, isas[isa], &err) != TRAWL_OK) {
-            continue;
+    struct tw_philox_stream r;
+    tw_philox_stream_init(&r, SEED, 5);
+    assert_ok(tw_sampler_init(&s, k, WIDE, &err));
+    for (size_t i = 0; i < CASES; i++) {
+        for (size_t j = 0; j < WIDE; j++) {
+            row[j] = (float)((i % 5 == 0 ? 0.01 : 3) * normal(&r));
         }
-        tw_philox_stream_init(&r, SEED, 5);
-        assert_ok(tw_sampler_init(&s, &k, WIDE, &err));
-        for (size_t i = 0; i < CASES; i++) {
-            for (size_t j = 0; j < WIDE; j++) {
-                row[j] = (float)((i % 5 == 0 ? 0.01 : 3) * normal(&r));
-            }
-            struct tw_sample_params p = draw_params(&r);
-            p.top_n_sigma             = i % 4 == 0 ? 2 : 0;
-            got                       = sample_choose(&s, row, &p, NULL, 0, i);
-            if (n_isas == 0) {
-                want[i] = got;
-            }
-            assert_same(&got, &want[i]);
-        }
-        tw_sampler_release(&s);
-        n_isas++;
+        struct tw_sample_params p = draw_params(&r);
+        p.top_n_sigma             = i % 4 == 0 ? 2 : 0;
+        struct tw_sampled got     = sample_choose(&s, row, &p, NULL, 0, i);
+        want[i]                   = first ? got : want[i];
+        assert_same(&got, &want[i]);
     }
+    tw_sampler_release(&s);
 }
 
-static int setup(void **state)
+static void test_every_isa_draws_the_same_from_wide_rows(void **state)
 {
     (void)state;
-    tw_float_mode_compute();
-    return tw_kernels_init(&kernels, NULL, NULL);
+    for_every_isa(draw_wide);
 }
 
 int main(void)
@@ -289,5 +280,5 @@ int main(void)
         cmocka_unit_test(test_every_isa_draws_the_same),
         cmocka_unit_test(test_every_isa_draws_the_same_from_wide_rows),
     };
-    return cmocka_run_group_tests(tests, setup, NULL);
+    return cmocka_run_group_tests(tests, sample_setup, NULL);
 }

@@ -5,9 +5,9 @@
 #include <stdio.h>
 
 #include "base/philox.h"
-#include "base/thread.h"
 #include "sample/sample_filter.h"
 #include "sample/sample_select.h"
+#include "support/sample_choose.h"
 #include "support/sample_fit.h"
 
 enum { MAX_VOCAB = 64, MAX_HISTORY = 32, DRAWS = 600 };
@@ -22,8 +22,6 @@ struct fixture {
     double left[MAX_VOCAB]; /* probabilities */
     struct tw_sample_params params;
 };
-
-static struct tw_kernels kernels;
 
 static size_t read_ids(char *text, int32_t *out, size_t capacity)
 {
@@ -340,13 +338,6 @@ static void test_top_logprobs(void **state)
     tw_sampler_release(&s);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    tw_float_mode_compute();
-    return tw_kernels_init(&kernels, NULL, NULL);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,5 +346,5 @@ int main(void)
         cmocka_unit_test(test_nothing_left_says_why),
         cmocka_unit_test(test_top_logprobs),
     };
-    return cmocka_run_group_tests(tests, setup, NULL);
+    return cmocka_run_group_tests(tests, sample_setup, NULL);
 }

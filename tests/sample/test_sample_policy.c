@@ -2,12 +2,10 @@
 /* The entropy policy: entropies of rows worked out by hand, states that cover everything, and draws that follow the
  * law of their state. */
 #include "base/philox.h"
-#include "base/thread.h"
+#include "support/sample_choose.h"
 #include "support/sample_fit.h"
 
 enum { VOCAB = 12, DRAWS = 20000, SEED = 20261121 };
-
-static struct tw_kernels kernels;
 
 static void test_entropies_in_bits(void **state)
 {
@@ -264,13 +262,6 @@ static void test_thresholds_are_refused_with_their_range(void **state)
                    "entropy policy names token 12, the vocabulary has 12 ids");
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    tw_float_mode_compute();
-    return tw_kernels_init(&kernels, NULL, NULL);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,5 +271,5 @@ int main(void)
         cmocka_unit_test(test_insertion_is_guarded),
         cmocka_unit_test(test_thresholds_are_refused_with_their_range),
     };
-    return cmocka_run_group_tests(tests, setup, NULL);
+    return cmocka_run_group_tests(tests, sample_setup, NULL);
 }

@@ -4,13 +4,10 @@
 #include <math.h>
 
 #include "base/philox.h"
-#include "base/thread.h"
 #include "support/sample_choose.h"
 #include "support/test.h"
 
 enum { SEED = 20261121 };
-
-static struct tw_kernels kernels;
 
 struct moments {
     double log_z, entropy, varentropy;
@@ -188,13 +185,6 @@ static void test_parameters_are_refused_with_their_range(void **state)
     }
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    tw_float_mode_compute();
-    return tw_kernels_init(&kernels, NULL, NULL);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,5 +193,5 @@ int main(void)
         cmocka_unit_test(test_ids_outside_the_vocabulary_are_no_history),
         cmocka_unit_test(test_parameters_are_refused_with_their_range),
     };
-    return cmocka_run_group_tests(tests, setup, NULL);
+    return cmocka_run_group_tests(tests, sample_setup, NULL);
 }

@@ -164,4 +164,14 @@ static inline void tiny_model_write(const char *dir, const struct tiny_model *m)
     tw_free(path);
 }
 
+/* Write model i of a test's list into its scratch folder; the path is valid until the next call of scratch_path. */
+static inline const char *tiny_model_number(void **state, size_t i, const struct tiny_model *m)
+{
+    char dir[32];
+    (void)snprintf(dir, sizeof dir, "m%zu", i);
+    const char *path = scratch_path(*state, dir);
+    tiny_model_write(path, m);
+    return path;
+}
+
 #endif /* TRAWL_TESTS_SUPPORT_TINY_MODEL_H */

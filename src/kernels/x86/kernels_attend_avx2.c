@@ -39,6 +39,16 @@ static void attend_span_bf16_avx2(const struct tw_attend *a, size_t span, float 
     attend_span_v16(a, &kind_bf16, span, partials);
 }
 
+static bool attend_scores_f32_avx2(const struct tw_attend *a, size_t row, size_t j, float *scores)
+{
+    return attend_scores_v16(a, &kind_f32, row, j, scores);
+}
+
+static bool attend_scores_bf16_avx2(const struct tw_attend *a, size_t row, size_t j, float *scores)
+{
+    return attend_scores_v16(a, &kind_bf16, row, j, scores);
+}
+
 void tw_kernels_attend_avx2(struct tw_kernels *k)
 {
     k->attend_f32           = attend_f32_avx2;
@@ -46,5 +56,7 @@ void tw_kernels_attend_avx2(struct tw_kernels *k)
     k->attend_span_f32      = attend_span_f32_avx2;
     k->attend_span_bf16     = attend_span_bf16_avx2;
     k->attend_merge         = attend_merge_v16;
+    k->attend_scores_f32    = attend_scores_f32_avx2;
+    k->attend_scores_bf16   = attend_scores_bf16_avx2;
     k->attend_scratch_bytes = attend_scratch_v16;
 }

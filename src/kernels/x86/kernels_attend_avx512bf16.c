@@ -24,10 +24,16 @@ static void attend_span_bf16_avx512bf16(const struct tw_attend *a, size_t span, 
     attend_span_v16(a, &kind_bf16, span, partials);
 }
 
+static bool attend_scores_bf16_avx512bf16(const struct tw_attend *a, size_t row, size_t j, float *scores)
+{
+    return attend_scores_v16(a, &kind_bf16, row, j, scores);
+}
+
 void tw_kernels_attend_avx512bf16(struct tw_kernels *k)
 {
     k->attend_bf16          = attend_bf16_avx512bf16;
     k->attend_span_bf16     = attend_span_bf16_avx512bf16;
     k->attend_merge         = attend_merge_v16;
+    k->attend_scores_bf16   = attend_scores_bf16_avx512bf16;
     k->attend_scratch_bytes = attend_scratch_v16;
 }

@@ -416,4 +416,25 @@ static void attend_merge_v16(const struct tw_attend *a, const float *partials, s
     attend_finish(a, total);
 }
 
+static bool attend_scores_v16(const struct tw_attend *a, const struct attend_kind *kind, size_t row, size_t j,
+                              float *scores)
+{
+    const uint64_t keys = tw_attend_keys(a, row, j);
+    const v16 scale     = v16_set1(a->scale);
+    for (size_t head = 0; keys != 0 && head < a->n_heads; head += TILE_ROWS) {
+        struct attend_job job = {.a = a, .kind = kind, .b = a->scratch, .first = row * a->n_heads + head};
+        job.n                 = a->n_heads - head < TILE_ROWS ? a->n_heads - head : TILE_ROWS;
+        attend_load_queries(&job);
+        attend_chains(kind, job.b->q[0], job.n, a->k_blocks[j], (tw_keys_end(keys) + 15) / 16,
+                      2 * TW_KV_BLOCK * kind->bytes, a->head_dim / 2, 0, (float *)(void *)job.b->p[0]);
+        for (size_t i = 0; i < job.n * KEY_PANELS; i++) {
+            const size_t query = i / KEY_PANELS, first = 16 * (i % KEY_PANELS);
+            const float *from = (const float *)(const void *)job.b->p[query] + first;
+            v16_store(scores + (head + query) * TW_KV_BLOCK + first,
+                      v16_fill_unless(v16_mul(v16_load(from), scale), (uint32_t)(keys >> first), -INFINITY));
+        }
+    }
+    return keys != 0;
+}
+
 #endif /* TW_KERNELS_ATTEND_V16_H */

@@ -273,7 +273,7 @@ static void matmul_prepare(struct matmul_call *call, int thread)
     call->coded                = false;
     call->keeps                = false;
     call->expanded             = NULL;
-    if (mm->codes.upper == NULL) {
+    if (mm->codes.upper == NULL || call->kind->code_tiles == NULL) { /* other levels are given plain ones */
         return;
     }
     call->pair_bytes = TW_GROUP_BYTES / TW_GROUP_PAIRS;
