@@ -15,6 +15,7 @@
 #include "cli/terminal.h"
 #include "mesh/mesh_params.h"
 #include "model/model_device.h"
+#include "model/model_packed.h"
 
 #define GIB (1024.0 * 1024.0 * 1024.0)
 
@@ -59,6 +60,9 @@ static trawl_status read_folder(struct plan *p, const char *model_path, struct s
     trawl_status status = tw_model_config_read(&p->config, folder, err);
     if (status == TRAWL_OK) {
         status = read_stored(folder, stored, err);
+    }
+    if (status == TRAWL_OK) {
+        status = tw_packed_present(folder, &p->packed, err);
     }
     tw_free(folder);
     return status;
@@ -145,7 +149,8 @@ static trawl_status set_rates(struct plan *p, const struct cli_args *args, struc
             cores       = tw_cores_available();
         double all_read = 0, all_flops = 0;
         enum tw_dtype compute = is_float32(args, "dtype") ? TW_DTYPE_F32 : TW_DTYPE_BF16;
-        TW_TRY(plan_probe(&p->model, threads < cores ? threads : cores, compute, &all_read, &all_flops, err));
+        TW_TRY(plan_probe(&p->model, threads < cores ? threads : cores, compute, p->packed, &all_read,
+                          &all_flops, err));
         read  = read > 0 ? read : all_read / devices;
         flops = flops > 0 ? flops : all_flops / devices;
     }

@@ -12,6 +12,7 @@ struct plan {
     /* Asked for. */
     char name[192]; /* folder or preset */
     struct tw_model_config config;
+    bool packed; /* the folder holds packed weights */
     struct tw_mesh_model model;
     struct tw_mesh mesh;
     struct tw_mesh_load load;

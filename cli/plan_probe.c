@@ -25,14 +25,17 @@ struct product {
 struct probe {
     struct tw_kernels kernels;
     tw_matmul_fn *fn;
-    bool bf16;
+    bool bf16, compressed; /* weights as the engine would hold them */
     struct tw_team *team;
     int n_threads;
     struct product layer[PRODUCTS_MAX], head;
     size_t n_products, n_layers;
     size_t most_k, most_n; /* of the layers */
     uint8_t *weights;      /* [WEIGHT_BYTES] */
+    uint8_t *upper;        /* [most panels][TW_UPPER_BYTES] codes of compressed ones, and ... */
+    uint32_t *first;       /* [most panels + 1] ... zeros: no group is plain */
     void *packed, *scratch;
+    size_t scratch_bytes;
     float *x, *y;
     struct tw_matmul mm;
     uint32_t leaf;
@@ -45,9 +48,15 @@ static size_t panel_bytes(size_t k)
     return tw_panel_elements(k) * sizeof(uint16_t);
 }
 
+/* Counted plain, compressed or not: so the rate is that of the elements. */
 static size_t product_bytes(struct product p)
 {
     return tw_ceil_div(p.n, TW_PANEL) * panel_bytes(p.k);
+}
+
+static bool is_compressed(const struct probe *p, struct product product)
+{
+    return p->compressed && tw_compressible(product.k);
 }
 
 /* A product larger than the memory is measured on what fits. */
@@ -82,22 +91,27 @@ static void probe_main(void *arg, int thread, int n_threads)
 /* One product over the weights from *at on, which moves behind them. */
 static void run_product(struct probe *p, struct product product, size_t rows, size_t *at)
 {
-    size_t bytes = product_bytes(product);
-    *at          = *at + bytes > WEIGHT_BYTES ? 0 : *at;
-    p->leaf      = (uint32_t)product.k;
-    p->mm        = (struct tw_matmul){.rows          = p->packed,
-                                      .m             = rows,
-                                      .k             = product.k,
-                                      .w             = p->weights + *at,
-                                      .panel_stride  = tw_panel_elements(product.k),
-                                      .n             = product.n,
-                                      .n_leaves      = 1,
-                                      .leaf_end      = &p->leaf,
-                                      .epilogue      = TW_EPILOGUE_STORE,
-                                      .y             = p->y,
-                                      .ldy           = product.n,
-                                      .scratch       = p->scratch,
-                                      .scratch_bytes = TW_MATMUL_SCRATCH};
+    const bool compressed = is_compressed(p, product);
+    size_t panels = tw_ceil_div(product.n, TW_PANEL), bytes = product_bytes(product);
+    bytes   = compressed ? panels * tw_compressed_bytes(product.k) : bytes;
+    *at     = *at + bytes > WEIGHT_BYTES ? 0 : *at;
+    p->leaf = (uint32_t)product.k;
+    p->mm   = (struct tw_matmul){.rows          = p->packed,
+                                 .m             = rows,
+                                 .k             = product.k,
+                                 .w             = p->weights + *at,
+                                 .panel_stride  = tw_panel_elements(product.k),
+                                 .n             = product.n,
+                                 .n_leaves      = 1,
+                                 .leaf_end      = &p->leaf,
+                                 .epilogue      = TW_EPILOGUE_STORE,
+                                 .y             = p->y,
+                                 .ldy           = product.n,
+                                 .scratch       = p->scratch,
+                                 .scratch_bytes = p->scratch_bytes};
+    if (compressed) {
+        p->mm.codes = (struct tw_codes){.upper = p->upper, .first = p->first};
+    }
     *at += bytes;
     tw_team_run(p->team, probe_main, p);
 }
@@ -172,21 +186,26 @@ static void measure(struct probe *p, double *read_bytes, double *flops)
 
 static trawl_status make_memory(struct probe *p, struct trawl_error *err)
 {
-    size_t y = tw_max_size(ROWS * p->most_n, p->head.n); /* the head runs on one row only */
+    size_t y      = tw_max_size(ROWS * p->most_n, p->head.n); /* the head runs on one row only */
+    size_t panels = tw_ceil_div(tw_max_size(p->most_n, p->head.n), TW_PANEL);
     TW_TRY(tw_big_alloc(WEIGHT_BYTES, &p->weights, err));
     TW_TRY(tw_alloc(tw_packed_rows_bytes(ROWS, p->most_k), 1, &p->packed, err));
-    TW_TRY(tw_alloc((size_t)p->n_threads, TW_MATMUL_SCRATCH, &p->scratch, err));
+    p->scratch_bytes = tw_matmul_scratch_bytes(tw_max_size(p->most_k, p->head.k), p->compressed);
+    TW_TRY(tw_alloc((size_t)p->n_threads, p->scratch_bytes, &p->scratch, err));
+    TW_TRY(tw_alloc(panels, TW_UPPER_BYTES, &p->upper, err));
+    TW_TRY(tw_alloc(panels + 1, sizeof *p->first, &p->first, err));
     TW_TRY(tw_alloc((size_t)ROWS * p->most_k, sizeof *p->x, &p->x, err));
     TW_TRY(tw_alloc(y, sizeof *p->y, &p->y, err));
     return tw_team_new(&p->team, p->n_threads, tw_wait_policy_for(p->n_threads), NULL, err);
 }
 
-trawl_status plan_probe(const struct tw_mesh_model *model, int n_threads, enum tw_dtype compute,
+trawl_status plan_probe(const struct tw_mesh_model *model, int n_threads, enum tw_dtype compute, bool plain,
                         double *read_bytes, double *flops, struct trawl_error *err)
 {
     struct probe p = {.n_threads = n_threads, .bf16 = compute == TW_DTYPE_BF16};
     TW_TRY(tw_kernels_init(&p.kernels, getenv("TRAWL_ISA"), err));
-    p.fn = p.bf16 ? p.kernels.matmul_bf16 : p.kernels.matmul_f32_bf16;
+    p.compressed = p.bf16 && p.kernels.compressed && !plain;
+    p.fn         = p.bf16 ? p.kernels.matmul_bf16 : p.kernels.matmul_f32_bf16;
     set_products(&p, model);
     trawl_status status = make_memory(&p, err);
     if (status == TRAWL_OK) {
@@ -196,6 +215,8 @@ trawl_status plan_probe(const struct tw_mesh_model *model, int n_threads, enum t
     tw_big_free(p.weights, WEIGHT_BYTES);
     tw_free(p.packed);
     tw_free(p.scratch);
+    tw_free(p.upper);
+    tw_free(p.first);
     tw_free(p.x);
     tw_free(p.y);
     return status;
