@@ -175,3 +175,24 @@ void api_clear(const char *dir)
 {
     (void)nftw(dir, scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
+
+struct trawl_job_config api_config_in(const char *dir, struct api_files *files, const char *const *sites,
+                                      size_t n_sites, size_t group, bool resume)
+{
+    struct trawl_error err;
+    struct trawl_job_config c;
+    if (!resume) {
+        api_clear(dir);
+    }
+    assert_ok(tw_make_dirs(dir, &err));
+    (void)snprintf(files->journal, sizeof files->journal, "%s/journal.jsonl", dir);
+    (void)snprintf(files->store, sizeof files->store, "%s/activations", dir);
+    trawl_job_config_init(&c);
+    c.journal_path    = files->journal;
+    c.resume          = resume;
+    c.commit_every    = group;
+    c.capture.dir     = files->store;
+    c.capture.sites   = sites;
+    c.capture.n_sites = n_sites;
+    return c;
+}

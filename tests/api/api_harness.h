@@ -40,4 +40,12 @@ void api_assert_same_files(const char *a, const char *b);
 /* Remove everything below `dir`. */
 void api_clear(const char *dir);
 
+struct api_files {
+    char journal[600], store[600];
+};
+
+/* A job with journal and store below `dir`, which is emptied unless `resume`; committed every `group` requests. */
+struct trawl_job_config api_config_in(const char *dir, struct api_files *files, const char *const *sites,
+                                      size_t n_sites, size_t group, bool resume);
+
 #endif /* TRAWL_TESTS_API_HARNESS_H */

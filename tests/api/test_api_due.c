@@ -181,29 +181,10 @@ static void test_a_timeout_that_is_none_is_refused(void **state)
 
 /* ---- files ---- */
 
-struct paths {
-    char journal[600], store[600];
-};
-
-static struct trawl_job_config config_in(const char *dir, struct paths *p, bool resume)
+static struct trawl_job_config config_in(const char *dir, struct api_files *p, bool resume)
 {
     static const char *const sites[] = {"layer_0", "blocks.1.mlp.hook_post"};
-    struct trawl_error err;
-    struct trawl_job_config c;
-    if (!resume) {
-        api_clear(dir);
-    }
-    assert_ok(tw_make_dirs(dir, &err));
-    (void)snprintf(p->journal, sizeof p->journal, "%s/journal.jsonl", dir);
-    (void)snprintf(p->store, sizeof p->store, "%s/activations", dir);
-    trawl_job_config_init(&c);
-    c.journal_path    = p->journal;
-    c.resume          = resume;
-    c.commit_every    = GROUP;
-    c.capture.dir     = p->store;
-    c.capture.sites   = sites;
-    c.capture.n_sites = 2;
-    return c;
+    return api_config_in(dir, p, sites, 2, GROUP, resume);
 }
 
 static void assert_rows_begin_where_they_are_wanted(const struct user *u, const struct api_result *got)
@@ -223,7 +204,7 @@ static void assert_rows_begin_where_they_are_wanted(const struct user *u, const 
 static void test_a_journal_keeps_how_requests_ended(void **state)
 {
     struct scratch *s = *state;
-    struct paths p;
+    struct api_files p;
     struct user u;
     struct trawl_job_stats stats;
     struct api_result want[API_REQUESTS], whole[API_REQUESTS], part[API_REQUESTS];
@@ -258,7 +239,7 @@ static void test_a_journal_keeps_how_requests_ended(void **state)
 static void test_a_resumed_request_wants_the_same_rows(void **state)
 {
     struct scratch *s = *state;
-    struct paths p;
+    struct api_files p;
     struct trawl_request q;
     struct trawl_error err;
     struct api_result got;

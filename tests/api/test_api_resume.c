@@ -9,30 +9,13 @@ enum { GROUP = 3 };
 
 static const char *const sites[] = {"layer_0", "layer_1", "blocks.0.mlp.hook_post"};
 
-struct paths {
-    char journal[512], store[512];
-};
-
-/* Journal and store below `dir`, which is emptied unless `resume`. */
-static struct trawl_job_config config_in(const char *dir, struct paths *p,
+/* Pickles are of residual streams, so they leave the last site out. */
+static struct trawl_job_config config_in(const char *dir, struct api_files *p,
                                          enum trawl_activations_format format, bool resume)
 {
-    struct trawl_error err;
-    struct trawl_job_config c;
-    if (!resume) {
-        api_clear(dir);
-    }
-    assert_ok(tw_make_dirs(dir, &err));
-    (void)snprintf(p->journal, sizeof p->journal, "%s/journal.jsonl", dir);
-    (void)snprintf(p->store, sizeof p->store, "%s/activations", dir);
-    trawl_job_config_init(&c);
-    c.journal_path    = p->journal;
-    c.resume          = resume;
-    c.commit_every    = GROUP;
-    c.capture.dir     = p->store;
-    c.capture.sites   = sites;
-    c.capture.n_sites = format == TRAWL_FORMAT_PKL ? 2 : 3; /* pickles are of residual streams */
-    c.capture.format  = format;
+    struct trawl_job_config c =
+        api_config_in(dir, p, sites, format == TRAWL_FORMAT_PKL ? 2 : 3, GROUP, resume);
+    c.capture.format = format;
     return c;
 }
 
@@ -70,7 +53,7 @@ static void run_part(trawl_engine *engine, const struct trawl_job_config *config
 static void check_cuts(struct scratch *s, enum trawl_activations_format format, uint64_t least_files)
 {
     trawl_engine *engines[2] = {api_engine(s->dir, 1, 1), api_engine(s->dir, 2, 2)};
-    struct paths p;
+    struct api_files p;
     struct api_result want[API_REQUESTS], got[API_REQUESTS];
     char whole[512], cut[512];
     (void)snprintf(whole, sizeof whole, "%s/whole", s->dir);
@@ -114,7 +97,7 @@ static void test_a_journal_alone(void **state)
 {
     struct scratch *s    = *state;
     trawl_engine *engine = api_engine(s->dir, 1, 1);
-    struct paths p;
+    struct api_files p;
     struct api_result want[API_REQUESTS], got[API_REQUESTS];
     char dir[512];
     (void)snprintf(dir, sizeof dir, "%s/run", s->dir);
@@ -143,7 +126,7 @@ static void test_another_run_s_files_are_refused(void **state)
     struct trawl_setting setting = {"temperature", "0"};
     struct trawl_engine_config e;
     struct trawl_error err;
-    struct paths p;
+    struct api_files p;
     char dir[512];
     (void)snprintf(dir, sizeof dir, "%s/run", s->dir);
     struct trawl_job_config config = config_in(dir, &p, TRAWL_FORMAT_SAFETENSORS, false), c;
@@ -197,7 +180,7 @@ static void test_an_edited_config_is_refused(void **state)
 {
     struct scratch *s    = *state;
     trawl_engine *engine = api_engine(s->dir, 1, 1);
-    struct paths p;
+    struct api_files p;
     char dir[512], path[1024], text[4096] = "";
     (void)snprintf(dir, sizeof dir, "%s/run", s->dir);
     (void)snprintf(path, sizeof path, "%s/model/config.json", s->dir);
@@ -228,7 +211,7 @@ static void test_other_requests_are_refused(void **state)
     struct trawl_request r;
     struct trawl_result result;
     struct api_result got;
-    struct paths p;
+    struct api_files p;
     trawl_job *job = NULL;
     bool more      = false;
     char dir[512];
@@ -281,7 +264,7 @@ static void test_files_in_use_are_refused(void **state)
     struct scratch *s    = *state;
     trawl_engine *engine = api_engine(s->dir, 1, 1), *other = api_engine(s->dir, 1, 1);
     struct trawl_error err;
-    struct paths p;
+    struct api_files p;
     trawl_job *job = NULL;
     char dir[512];
     (void)snprintf(dir, sizeof dir, "%s/run", s->dir);
@@ -308,7 +291,7 @@ static void test_a_cancelled_job_keeps_what_was_committed(void **state)
     struct scratch *s    = *state;
     trawl_engine *engine = api_engine(s->dir, 1, 1);
     struct trawl_error err;
-    struct paths p;
+    struct api_files p;
     struct trawl_result r;
     struct api_result want[API_REQUESTS], got[API_REQUESTS];
     trawl_job *job      = NULL;
@@ -345,7 +328,7 @@ static void test_results_that_are_not_numbers(void **state)
     struct scratch *s = *state;
     struct trawl_engine_config e;
     struct trawl_error err;
-    struct paths p;
+    struct api_files p;
     struct api_result want[API_REQUESTS], got[API_REQUESTS];
     trawl_engine *engine = api_engine(s->dir, 1, 1);
     char *bytes          = NULL, dir[512];

@@ -1,7 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine_harness.h"
 
+#include "kv/kv_memory.h"
 #include "support/test.h"
+
+struct tw_engine *harness_open(const char *dir, bool bf16, const struct harness_way *w)
+{
+    struct trawl_error err;
+    struct tw_engine_config c;
+    struct tw_engine *engine = NULL;
+    tw_engine_config_init(&c);
+    c.model_path    = dir;
+    c.mesh          = w->mesh;
+    c.compute       = bf16 ? TW_DTYPE_BF16 : TW_DTYPE_F32;
+    c.kv_dtype      = c.compute;
+    c.threads       = w->threads;
+    c.prefill_chunk = w->chunk;
+    c.batch_size    = w->batch;
+    c.isa           = w->isa;
+    c.max_model_len = 2048;
+    assert_ok(tw_engine_open(&engine, &c, &err));
+    if (w->kv_pages > 0) { /* again, with so many pages */
+        const struct tw_model_config *m = &tw_engine_model(engine)->config;
+        c.kv_cache_bytes =
+            w->kv_pages * tw_kv_page_bytes(c.kv_dtype, m->n_layers, m->n_kv_heads, m->head_dim);
+        tw_engine_close(engine);
+        assert_ok(tw_engine_open(&engine, &c, &err));
+    }
+    return engine;
+}
 
 void harness_init(struct harness *h)
 {

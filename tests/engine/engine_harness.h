@@ -55,6 +55,18 @@ struct harness {
     pthread_mutex_t lock;
 };
 
+/* How an engine is laid out, and `backwards` as in struct harness. */
+struct harness_way {
+    struct tw_mesh mesh;
+    size_t chunk, batch, kv_pages; /* pages 0: left to the engine */
+    int threads;
+    const char *isa;
+    bool backwards;
+};
+
+/* An engine of the model in `dir` for sequences of up to 2048 tokens; fails the running test when it cannot. */
+struct tw_engine *harness_open(const char *dir, bool bf16, const struct harness_way *way);
+
 void harness_init(struct harness *h);
 void harness_free(struct harness *h);
 /* The prompt is borrowed. */

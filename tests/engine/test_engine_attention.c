@@ -16,40 +16,6 @@ static const struct tiny_model models[] = {
     {"llama", 64, 96, 2, 4, 2, 16, 97, false, true, TW_DTYPE_F32, 2},
 };
 
-struct way {
-    struct tw_mesh mesh;
-    size_t chunk, batch, kv_pages;
-    int threads;
-    const char *isa;
-    bool backwards;
-};
-
-static struct tw_engine *open_engine(const char *dir, bool bf16, const struct way *w)
-{
-    struct trawl_error err;
-    struct tw_engine_config c;
-    struct tw_engine *engine = NULL;
-    tw_engine_config_init(&c);
-    c.model_path    = dir;
-    c.mesh          = w->mesh;
-    c.compute       = bf16 ? TW_DTYPE_BF16 : TW_DTYPE_F32;
-    c.kv_dtype      = c.compute;
-    c.threads       = w->threads;
-    c.prefill_chunk = w->chunk;
-    c.batch_size    = w->batch;
-    c.isa           = w->isa;
-    c.max_model_len = 2048;
-    assert_ok(tw_engine_open(&engine, &c, &err));
-    if (w->kv_pages > 0) { /* again, with so many pages */
-        const struct tw_model_config *m = &tw_engine_model(engine)->config;
-        c.kv_cache_bytes =
-            w->kv_pages * tw_kv_page_bytes(c.kv_dtype, m->n_layers, m->n_kv_heads, m->head_dim);
-        tw_engine_close(engine);
-        assert_ok(tw_engine_open(&engine, &c, &err));
-    }
-    return engine;
-}
-
 static void fill(int32_t *prompt, size_t n, size_t vocab, uint64_t seed)
 {
     struct tw_philox_stream s;
@@ -182,7 +148,8 @@ static void check_rule(const char *dir, const struct tiny_model *model, bool bf1
     const struct tw_mask masks[] = {heavy_mask(4, 20, 1), heavy_mask(0, 1, 2), heavy_mask(65, 64, 1),
                                     heavy_mask(0, 65, 3), heavy_mask(0, 130, 1)};
     enum { MASKS = sizeof masks / sizeof masks[0] };
-    struct tw_engine *engine = open_engine(dir, bf16, &(struct way){{1, 1}, 512, 8, 0, 1, NULL, false});
+    struct tw_engine *engine =
+        harness_open(dir, bf16, &(struct harness_way){{1, 1}, 512, 8, 0, 1, NULL, false});
     struct trawl_error err;
     struct tw_site sites[SITES];
     struct harness h;
@@ -286,7 +253,7 @@ static void add_requests(struct harness *h, struct fixture *f, size_t vocab)
 
 static void test_nothing_else_shows(void **state)
 {
-    static const struct way ways[] = {
+    static const struct harness_way ways[] = {
         {{1, 1}, 512, 10, 0, 1, NULL, false},   {{1, 2}, 60, 3, 0, 2, NULL, false},
         {{2, 1}, 97, 4, 0, 1, "scalar", true},  {{1, 1}, 100, 8, 8, 3, NULL, true},
         {{1, 4}, 1000, 2, 0, 1, "avx2", false}, {{1, 2}, 64, 5, 9, 1, "avx512", false},
@@ -305,11 +272,11 @@ static void test_nothing_else_shows(void **state)
         tiny_model_write(path, &models[m]);
         for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++) {
             struct tw_kernels k;
-            struct way way = ways[w];
+            struct harness_way way = ways[w];
             struct tw_site sites[SITES];
             size_t n_sites           = 0;
             way.isa                  = tw_kernels_init(&k, way.isa, NULL) == TRAWL_OK ? way.isa : "scalar";
-            struct tw_engine *engine = open_engine(path, m == 0, &way);
+            struct tw_engine *engine = harness_open(path, m == 0, &way);
             assert_ok(tw_site_parse("blocks.0.hook_resid_post", &tw_engine_model(engine)->config, sites,
                                     SITES, &n_sites, &err));
             add_requests(&got, f, models[m].vocab);
@@ -351,7 +318,7 @@ static void test_an_answer_needs_bounded_memory(void **state)
     const size_t kv_pages[2] = {6, 0}, chunks[2] = {64, 512};
     for (int i = 0; i < 2; i++) {
         struct tw_engine *e =
-            open_engine(dir, true, &(struct way){{1, 1}, chunks[i], 2, kv_pages[i], 1, NULL, false});
+            harness_open(dir, true, &(struct harness_way){{1, 1}, chunks[i], 2, kv_pages[i], 1, NULL, false});
         harness_init(&h[i]);
         struct tw_request *q = harness_add(&h[i], prompt, 300, 1200);
         q->mask              = heavy_mask(4, 100, 2);
@@ -385,8 +352,10 @@ static void test_a_pruned_answer_needs_bounded_memory(void **state)
     for (size_t i = 0; i < 300; i++) {
         prompt[i] = (int32_t)(i * 7919 % models[0].vocab);
     }
-    struct tw_engine *little = open_engine(dir, true, &(struct way){{1, 1}, 64, 2, 6, 1, NULL, false});
-    struct tw_engine *much   = open_engine(dir, true, &(struct way){{1, 1}, 512, 2, 0, 1, NULL, false});
+    struct tw_engine *little =
+        harness_open(dir, true, &(struct harness_way){{1, 1}, 64, 2, 6, 1, NULL, false});
+    struct tw_engine *much =
+        harness_open(dir, true, &(struct harness_way){{1, 1}, 512, 2, 0, 1, NULL, false});
     harness_init(&pruned);
     harness_init(&kept);
     for (int i = 0; i < 2; i++) {
@@ -517,7 +486,8 @@ static void test_searches_are_not_measured(void **state)
     static const uint32_t ends[] = {2};
     const char *dir              = scratch_path(*state, "model");
     tiny_model_write(dir, &models[0]);
-    struct tw_engine *engine = open_engine(dir, true, &(struct way){{1, 1}, 100, 4, 0, 1, NULL, false});
+    struct tw_engine *engine =
+        harness_open(dir, true, &(struct harness_way){{1, 1}, 100, 4, 0, 1, NULL, false});
     harness_init(&h);
     for (size_t i = 0; i < 6; i++) {
         struct tw_request *q = harness_add(&h, prompt, 100, 2);

@@ -202,16 +202,10 @@ static const struct tiny_model models[] = {
 };
 
 /* A way to run the requests; none of it may show. */
-struct way {
-    struct tw_mesh mesh;
-    size_t chunk, batch, kv_pages;
-    const char *isa;
-    bool backwards;
-};
-
-static const struct way ways[] = {
-    {{1, 1}, 512, 8, 0, NULL, false}, {{1, 2}, 60, 3, 0, NULL, false},   {{2, 1}, 97, 4, 0, "scalar", true},
-    {{1, 1}, 64, 8, 14, NULL, true},  {{1, 2}, 61, 2, 0, "avx2", false},
+static const struct harness_way ways[] = {
+    {{1, 1}, 512, 8, 0, 1, NULL, false},   {{1, 2}, 60, 3, 0, 1, NULL, false},
+    {{2, 1}, 97, 4, 0, 1, "scalar", true}, {{1, 1}, 64, 8, 14, 1, NULL, true},
+    {{1, 2}, 61, 2, 0, 1, "avx2", false},
 };
 
 enum { N_PROMPT = 150, N_NEW = 24, N_KINDS = 9, SITES = 8 };
@@ -251,32 +245,6 @@ static void add_requests(struct harness *h, struct fixture *f)
         q->capture           = true;
         q->logits            = i % 2 == 0;
     }
-}
-
-static struct tw_engine *open_engine(const char *dir, bool bf16, const struct way *w)
-{
-    struct trawl_error err;
-    struct tw_engine_config c;
-    struct tw_engine *engine = NULL;
-    tw_engine_config_init(&c);
-    c.model_path    = dir;
-    c.mesh          = w->mesh;
-    c.compute       = bf16 ? TW_DTYPE_BF16 : TW_DTYPE_F32;
-    c.kv_dtype      = c.compute;
-    c.threads       = 1;
-    c.prefill_chunk = w->chunk;
-    c.batch_size    = w->batch;
-    c.isa           = w->isa;
-    c.max_model_len = 2048;
-    assert_ok(tw_engine_open(&engine, &c, &err));
-    if (w->kv_pages > 0) { /* again, with so many pages */
-        const struct tw_model_config *m = &tw_engine_model(engine)->config;
-        c.kv_cache_bytes =
-            w->kv_pages * tw_kv_page_bytes(c.kv_dtype, m->n_layers, m->n_kv_heads, m->head_dim);
-        tw_engine_close(engine);
-        assert_ok(tw_engine_open(&engine, &c, &err));
-    }
-    return engine;
 }
 
 /* Rows of one sequence (or document) of the answer, from position `at` of the request on, against the
@@ -343,7 +311,7 @@ static void check_kinds(const char *dir, const struct tiny_model *model, bool bf
     assert_non_null(f);
     make_masks(f, model->seed + bf16, model->vocab);
     for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++) {
-        struct tw_engine *engine = open_engine(dir, bf16, &ways[w]);
+        struct tw_engine *engine = harness_open(dir, bf16, &ways[w]);
         struct harness h, plain;
         if (n_sites == 0) {
             assert_ok(tw_site_parse("blocks.*.hook_resid_post", &tw_engine_model(engine)->config, sites,
@@ -394,7 +362,7 @@ static void test_documents_equal_requests(void **state)
     struct harness together, apart;
     const char *dir = scratch_path(*state, "model");
     tiny_model_write(dir, &models[0]);
-    struct tw_engine *engine        = open_engine(dir, true, &ways[1]);
+    struct tw_engine *engine        = harness_open(dir, true, &ways[1]);
     const struct tw_model_config *c = &tw_engine_model(engine)->config;
     assert_ok(tw_site_parse("blocks.*.hook_resid_post", c, sites, SITES, &n_sites, &err));
     for (size_t i = 0; i < 200; i++) {
@@ -445,7 +413,8 @@ static void test_prefixes_are_never_cut(void **state)
     const char *dir      = scratch_path(*state, "model");
     tiny_model_write(dir, &models[0]);
     tw_philox_stream_init(&s, 5, 0);
-    struct tw_engine *much = open_engine(dir, true, &(struct way){{1, 1}, 512, 8, 0, NULL, false});
+    struct tw_engine *much =
+        harness_open(dir, true, &(struct harness_way){{1, 1}, 512, 8, 0, 1, NULL, false});
     harness_init(&want);
     for (size_t i = 0; i < 12; i++) {
         size_t n = pick(&s, 100, 150);
@@ -458,7 +427,8 @@ static void test_prefixes_are_never_cut(void **state)
     }
     assert_ok(harness_run(&want, much, NULL, 0, &err));
     for (size_t pages = 9; pages <= 17; pages++) {
-        struct tw_engine *little = open_engine(dir, true, &(struct way){{1, 1}, 200, 8, pages, NULL, false});
+        struct tw_engine *little =
+            harness_open(dir, true, &(struct harness_way){{1, 1}, 200, 8, pages, 1, NULL, false});
         harness_init(&got);
         memcpy(got.requests, want.requests, sizeof got.requests);
         got.n_requests = want.n_requests;
@@ -482,7 +452,8 @@ static void test_logits_from_behind_a_long_prefix(void **state)
     int32_t prompt[150];
     const char *dir = scratch_path(*state, "model");
     tiny_model_write(dir, &models[0]);
-    struct tw_engine *engine = open_engine(dir, true, &(struct way){{1, 1}, 100, 4, 0, NULL, false});
+    struct tw_engine *engine =
+        harness_open(dir, true, &(struct harness_way){{1, 1}, 100, 4, 0, 1, NULL, false});
     for (int32_t i = 0; i < 150; i++) {
         prompt[i] = i * i % 97;
     }
@@ -535,7 +506,8 @@ static void test_what_cannot_be_is_refused(void **state)
         ahead[3 * row]     = 1;
         ahead[3 * row + 2] = row == 0 ? (uint64_t)1 << 21 : 0;
     }
-    struct tw_engine *engine = open_engine(dir, true, &(struct way){{1, 1}, 100, 4, 0, NULL, false});
+    struct tw_engine *engine =
+        harness_open(dir, true, &(struct harness_way){{1, 1}, 100, 4, 0, 1, NULL, false});
     harness_init(&h);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct tw_request *q = harness_add(&h, prompt, 150, 2);
