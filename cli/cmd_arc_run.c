@@ -266,6 +266,7 @@ static void print_summary(const struct cli_args *args, const struct tw_arc_run_s
     (void)fprintf(stderr, "\ntrawl arc run: predictions are in %s\n",
                   cli_get_string(args, "output_filepath"));
     cli_print_kv_cache(&s->job);
+    cli_print_guesses(&s->job);
     cli_print_timed_out(&s->job);
 }
 

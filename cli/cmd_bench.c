@@ -51,6 +51,9 @@ static trawl_status read_options(struct bench *b, const struct cli_args *args, s
     if (!cli_given(args, "prefix_cache")) {
         b->config.prefix_cache = 0; /* a measurement that is repeated computes its prompts again */
     }
+    if (!cli_given(args, "prompt_lookup_num_tokens")) {
+        b->config.prompt_lookup_num_tokens = 0; /* what random prompts make of guesses says nothing */
+    }
     TW_TRY(check_processes(args, b->config.mesh_data, err));
     TW_TRY(bench_cases_make(&b->cases, args, b->config.mesh_data, err));
     size_t longest       = 0;

@@ -446,6 +446,7 @@ static trawl_status finish_job(trawl_job *job, struct trawl_error *err)
     }
     trawl_job_stats(job, &stats);
     cli_print_kv_cache(&stats);
+    cli_print_guesses(&stats);
     cli_print_timed_out(&stats);
     return TRAWL_OK;
 }

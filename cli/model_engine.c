@@ -65,9 +65,11 @@ trawl_status cli_engine_config(const struct cli_args *args, struct trawl_engine_
     c->kv_cache_bytes   = cli_given(args, "kv_cache_bytes") ? cli_get_size(args, "kv_cache_bytes") : 0;
     c->prefix_cache     = (int)cli_get_int(args, "prefix_cache");
     c->compress_weights = (int)cli_get_int(args, "compress_weights");
-    c->isa              = getenv("TRAWL_ISA");
-    c->log              = print_log;
-    c->log_level        = TRAWL_LOG_INFO;
+
+    c->prompt_lookup_num_tokens = (size_t)cli_get_int(args, "prompt_lookup_num_tokens");
+    c->isa                      = getenv("TRAWL_ISA");
+    c->log                      = print_log;
+    c->log_level                = TRAWL_LOG_INFO;
     return TRAWL_OK;
 }
 
@@ -140,6 +142,15 @@ void cli_print_kv_cache(const struct trawl_job_stats *s)
                   " steps\n",
                   s->cached_tokens, s->prompt_tokens, s->kv_pages_peak, s->kv_pages, 100 * s->kv_pages_filled,
                   s->kv_pages_evicted, s->preemptions, s->preemptions == 1 ? "" : "s", s->steps);
+}
+
+void cli_print_guesses(const struct trawl_job_stats *s)
+{
+    if (s->draft_tokens > 0) {
+        (void)fprintf(
+            stderr, "Guessed ahead: %" PRIu64 " tokens, of which %" PRIu64 " (%.0f %%) were right\n",
+            s->draft_tokens, s->accepted_tokens, 100 * (double)s->accepted_tokens / (double)s->draft_tokens);
+    }
 }
 
 void cli_print_timed_out(const struct trawl_job_stats *s)

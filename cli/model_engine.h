@@ -31,6 +31,8 @@ void cli_job_end(struct cli_job_ui *ui, trawl_job **job, trawl_engine **engine);
 /* What the prefix cache saved and how full the KV cache was, a line on stderr; none when nothing was found,
  * evicted or preempted. */
 void cli_print_kv_cache(const struct trawl_job_stats *stats);
+/* What came of tokens that were guessed ahead, if any were. */
+void cli_print_guesses(const struct trawl_job_stats *stats);
 /* How many requests ended by their timeout, likewise. */
 void cli_print_timed_out(const struct trawl_job_stats *stats);
 

@@ -124,6 +124,21 @@ static const struct cli_option model_options[] = {
          "on "
          "of which they are. "
          "trawl bench measures without it unless it is given."},
+    {.name     = "prompt_lookup_num_tokens",
+     .type     = CLI_INT,
+     .min      = 0,
+     .max      = 64,
+     .fallback = "16",
+     .help     = "most tokens of an answer that are guessed ahead in a step; 0: none",
+     .text     = "Where the last tokens stood in the prompt or the answer before, what followed there is "
+                 "computed in the same "
+                 "step, as far as the batch leaves rows: a step has room for 14 rows with AVX-512, 6 with AVX2. "
+                 "Each guess is "
+                 "checked against the token that is chosen there anyway, so the results do not depend on it; "
+                 "answers that copy "
+                 "or repeat come several times as fast. None for requests whose activations are kept, with an "
+                 "attention window "
+                 "and with an entropy policy. trawl bench measures without it unless it is given."},
     {.name     = "compress_weights",
      .type     = CLI_INT,
      .choices  = "0|1",

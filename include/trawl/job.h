@@ -275,10 +275,11 @@ struct trawl_job_stats {
     uint64_t prompt_tokens, generated_tokens; /* prompt tokens computed or found in the prefix cache */
     uint64_t cached_tokens;                   /* those found */
     uint64_t steps;                           /* of all replicas */
-    uint64_t computed_tokens;      /* through the model: prompts and answers, after a preemption once more */
-    uint64_t queued, running;      /* requests now: waiting, in the batch */
-    uint64_t timed_out, cancelled; /* requests that ended so */
-    uint64_t preemptions;          /* times a running request gave up its memory to an older one */
+    uint64_t computed_tokens; /* through the model: prompts and answers, after a preemption once more */
+    uint64_t draft_tokens, accepted_tokens; /* of these, guessed ahead; of those, right ones */
+    uint64_t queued, running;               /* requests now: waiting, in the batch */
+    uint64_t timed_out, cancelled;          /* requests that ended so */
+    uint64_t preemptions;                   /* times a running request gave up its memory to an older one */
     uint64_t kv_pages, kv_pages_held, kv_pages_idle; /* now, of 64 tokens; idle: kept for their content */
     uint64_t kv_pages_peak;                          /* most held at once */
     uint64_t kv_pages_evicted;                       /* idle ones that made room */

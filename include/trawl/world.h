@@ -14,7 +14,8 @@
  *
  * Rank r holds the devices r * devices_per_rank and following of the mesh, counted data index first; the mesh
  * has as many devices as all ranks have. All ranks need the same mesh, dtypes, tree leaves, weights and version:
- * what differs is named. batch_size, prefill_chunk, max_model_len, kv_cache_bytes and prefix_cache are rank 0's.
+ * what differs is named. batch_size, prefill_chunk, max_model_len, kv_cache_bytes, prefix_cache and
+ * prompt_lookup_num_tokens are rank 0's.
  * Results and files are those of one process, bit for bit; only rank 0 writes files.
  *
  * A rank that fails ends the run everywhere: every call returns TRAWL_ERR_COMM with that rank's message, and

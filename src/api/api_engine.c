@@ -46,6 +46,8 @@ void trawl_engine_config_init(struct trawl_engine_config *config)
         .devices_per_rank = d.devices_per_rank,
         .prefix_cache     = d.prefix_cache,
         .compress_weights = d.compress_weights,
+
+        .prompt_lookup_num_tokens = d.prompt_lookup_num_tokens,
     };
 }
 
@@ -84,7 +86,9 @@ trawl_status trawl_engine_open(const struct trawl_engine_config *config, trawl_e
     c.prefix_cache     = config->prefix_cache != 0;
     c.compress_weights = config->compress_weights != 0;
     c.vocabulary       = tw_api_vocabulary;
-    c.log              = (struct tw_log){config->log, config->log_user, config->log_level};
+
+    c.prompt_lookup_num_tokens = config->prompt_lookup_num_tokens;
+    c.log                      = (struct tw_log){config->log, config->log_user, config->log_level};
 
     trawl_engine *e = NULL;
     TW_TRY(tw_alloc(1, sizeof *e, &e, err));

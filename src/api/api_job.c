@@ -444,6 +444,8 @@ void trawl_job_stats(trawl_job *job, struct trawl_job_stats *stats)
         .cached_tokens   = e.cached_tokens,
         .steps           = e.steps,
         .computed_tokens = e.computed_tokens,
+        .draft_tokens    = e.draft_tokens,
+        .accepted_tokens = e.accepted_tokens,
         .queued  = job->n_submitted - tw_min_size(job->next_pull, job->n_submitted) + e.queued + e.preempted,
         .running = e.running,
         .timed_out        = atomic_load(&job->n_timed_out),

@@ -8,7 +8,7 @@
 #include "base/size.h"
 #include "engine/engine_int.h"
 
-enum { TREE_LEAVES = 8, BATCH_SIZE = 8, PREFILL_CHUNK = 512 };
+enum { TREE_LEAVES = 8, BATCH_SIZE = 8, PREFILL_CHUNK = 512, PROMPT_LOOKUP = 16 };
 
 void tw_engine_config_init(struct tw_engine_config *c)
 {
@@ -22,6 +22,8 @@ void tw_engine_config_init(struct tw_engine_config *c)
         .prefix_cache     = true,
         .compress_weights = true,
         .devices_per_rank = 1,
+
+        .prompt_lookup_num_tokens = PROMPT_LOOKUP,
     };
 }
 
@@ -39,6 +41,10 @@ static trawl_status check_config(const struct tw_engine_config *c, struct trawl_
     }
     if (c->threads < 0 || c->threads > 1024) {
         return tw_fail(err, TRAWL_ERR_INVALID, "threads is %d, expected 0 (automatic) to 1024", c->threads);
+    }
+    if (c->prompt_lookup_num_tokens > TW_PROMPT_LOOKUP_MOST) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "prompt_lookup_num_tokens is %zu, expected 0 to %d",
+                       c->prompt_lookup_num_tokens, TW_PROMPT_LOOKUP_MOST);
     }
     if ((c->compute != TW_DTYPE_BF16 && c->compute != TW_DTYPE_F32) ||
         (c->kv_dtype != TW_DTYPE_BF16 && c->kv_dtype != TW_DTYPE_F32)) {
@@ -138,14 +144,16 @@ static trawl_status connect_replicas(struct tw_engine *e, struct trawl_error *er
 static trawl_status take_limits(struct tw_engine *e, struct trawl_error *err)
 {
     struct tw_engine_config *c = &e->config;
-    uint64_t limits[]          = {c->batch_size, c->prefill_chunk, c->max_model_len, c->kv_cache_bytes,
-                                  c->prefix_cache};
+    uint64_t limits[]          = {c->batch_size,     c->prefill_chunk, c->max_model_len,
+                                  c->kv_cache_bytes, c->prefix_cache,  c->prompt_lookup_num_tokens};
     TW_TRY(tw_comm_bcast(c->world->all, 0, limits, sizeof limits, err));
     c->batch_size     = limits[0];
     c->prefill_chunk  = limits[1];
     c->max_model_len  = limits[2];
     c->kv_cache_bytes = limits[3];
     c->prefix_cache   = limits[4] != 0;
+
+    c->prompt_lookup_num_tokens = limits[5];
     return TRAWL_OK;
 }
 

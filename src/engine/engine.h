@@ -37,7 +37,9 @@ struct tw_engine_config {
         kv_cache_bytes; /* per replica; 0: what batch_size sequences need, within half of the free memory */
     bool compress_weights; /* bf16 panels are held in three quarters of their bytes; on */
     bool prefix_cache;     /* pages of a prefix that was computed before are used again; on */
-    const char *isa;       /* as tw_kernels_init */
+    /* Most tokens that a sequence guesses ahead in a step, where rows are left over; 0: none. */
+    size_t prompt_lookup_num_tokens;
+    const char *isa; /* as tw_kernels_init */
     /* Gives the texts of a model's tokens when the first constraint comes; NULL: there are none. */
     trawl_status (*vocabulary)(const char *model_path, size_t n_vocab, struct tw_vocabulary *out,
                                struct trawl_error *err);
@@ -45,6 +47,8 @@ struct tw_engine_config {
     struct tw_world *world; /* the processes that share the mesh; NULL: this one has all of it. Kept */
     int devices_per_rank;   /* of each process, with a world */
 };
+
+enum { TW_PROMPT_LOOKUP_MOST = 64 };
 
 void tw_engine_config_init(struct tw_engine_config *c);
 
@@ -214,6 +218,8 @@ struct tw_engine_stats {
     uint64_t steps;
     uint64_t computed_tokens; /* rows that went through the model, in those steps */
     uint64_t cached_tokens;   /* of prompts, found in the prefix cache instead */
+    uint64_t draft_tokens;    /* guessed ahead, among computed_tokens */
+    uint64_t accepted_tokens; /* those that were right */
     uint64_t preemptions;
     uint64_t evicted_pages;
     uint64_t pages, held_pages, idle_pages; /* now: of the KV cache; in use; kept for their content */

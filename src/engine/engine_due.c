@@ -17,7 +17,7 @@ trawl_status tw_replica_check_timeout(const struct tw_request *q, struct trawl_e
 /* *now: the time, when it has been looked at; 0 before. */
 static bool is_due(const struct tw_request *q, uint64_t *now, enum tw_finish *how)
 {
-    if (q->cancelled != NULL && atomic_load_explicit(q->cancelled, memory_order_relaxed)) {
+    if (tw_request_cancelled(q)) {
         *how = TW_FINISH_CANCELLED;
         return true;
     }

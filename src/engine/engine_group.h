@@ -31,6 +31,9 @@ struct tw_group_kind {
     /* g->branches [width] are zero; make the first one active (tw_group_start) and all that is needed later.
      * When it fails `end` is called all the same, if there is a g->state by then. */
     trawl_status (*begin)(struct tw_replica *r, struct tw_group *g, struct trawl_error *err);
+    /* Its one branch is to compute a token: guess up to `most` (>= 1) that follow (tw_sequence_draft). Results are those
+     * without guesses. NULL: it guesses nothing. */
+    void (*draft)(struct tw_replica *r, struct tw_group *g, size_t most);
     /* What is wanted of a row of logits; on any thread of the team, rows of a group at once. */
     void (*row)(struct tw_replica *r, const struct tw_group_row *row);
     /* After a step that had rows of the group: read what `row` left of its branches' logit rows, decide what
@@ -57,10 +60,12 @@ struct tw_group {
     void *state;              /* the kind's own */
 };
 
-/* One token after what has been computed of an answer: such a branch is in every step, if it is no spare one. */
+/* One token after what has been computed of an answer, besides guesses: such a branch is in every step, if it is no
+ * spare one. */
 static inline bool tw_sequence_decoding(const struct tw_sequence *s)
 {
-    return !s->spare && tw_sequence_pending(s) == 1 && s->n_computed >= s->group->request.n_prompt;
+    return !s->spare && tw_sequence_pending(s) == 1 + s->n_drafts &&
+           s->n_computed >= s->group->request.n_prompt;
 }
 
 const struct tw_group_kind *tw_group_kind_of(const struct tw_request *q);

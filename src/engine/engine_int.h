@@ -17,6 +17,9 @@
 #include "kv/kv_prefix.h"
 #include "model/model_device.h"
 
+/* Most rows of guesses in a step, on any machine: processes with other kernels have room for the head's. */
+enum { TW_DRAFT_ROWS = 16 };
+
 struct tw_replica {
     struct tw_engine *engine;
     int index;
@@ -105,6 +108,12 @@ void tw_replica_dismiss(struct tw_replica *r, size_t group);
 
 /* The youngest running group gives up its pages. */
 void tw_replica_preempt(struct tw_replica *r);
+
+/* Somebody has cancelled it: nothing more is taken of it, and it ends before the next step. */
+static inline bool tw_request_cancelled(const struct tw_request *q)
+{
+    return q->cancelled != NULL && atomic_load_explicit(q->cancelled, memory_order_relaxed);
+}
 
 /* engine_due.c: end the requests that were cancelled or are past their timeout, with what they have. */
 void tw_replica_end_due(struct tw_replica *r);

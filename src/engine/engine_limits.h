@@ -35,7 +35,7 @@ enum { TW_LIMITS_RUN = 8 };
 
 struct tw_limits {
     struct tw_constraint_entry *entry; /* NULL: no constraint */
-    struct tw_constraint_state state;
+    struct tw_constraint_state state;  /* after tokens that are known */
     uint32_t *masks; /* [TW_LIMITS_RUN, words]; of token n of the answer: number n % TW_LIMITS_RUN */
     size_t words;
     int32_t *end; /* [n_end] tokens that end the answer */
@@ -60,6 +60,12 @@ trawl_status tw_limits_find(struct tw_limits *l, struct tw_replica *r, const str
 static inline const uint32_t *tw_limits_mask(const struct tw_limits *l, size_t n)
 {
     return l == NULL ? NULL : l->masks + n % TW_LIMITS_RUN * l->words;
+}
+
+/* May token n be this one? Its mask is one of the last TW_LIMITS_RUN. */
+static inline bool tw_limits_has(const struct tw_limits *l, size_t n, int32_t token)
+{
+    return l == NULL || (tw_limits_mask(l, n)[token / 32] >> (token % 32) & 1) != 0;
 }
 
 #endif /* TW_ENGINE_LIMITS_H */

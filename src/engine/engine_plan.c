@@ -172,7 +172,9 @@ static trawl_status reserve_free(struct tw_replica *r, struct tw_sequence *s, si
 /* What a step has room for. */
 struct budget {
     size_t rows;       /* of longer pieces; a branch that only needs one is in every step */
-    size_t logit_rows; /* for those pieces: the others have theirs */
+    size_t logit_rows; /* for those pieces, and for guesses: the others have theirs */
+    size_t decoding;   /* branches that need one and have not been planned yet */
+    size_t drafts;     /* guesses */
 };
 
 /* The first of n rows, as many as see nothing beyond them. */
@@ -206,8 +208,32 @@ static trawl_status plan_piece(struct tw_replica *r, struct tw_sequence *s, size
     return TRAWL_OK;
 }
 
+/* Guesses for a branch that has its row: its share of what is left, on pages that nobody holds. */
+static trawl_status plan_drafts(struct tw_replica *r, struct tw_sequence *s, struct budget *b)
+{
+    struct tw_group *g = s->group;
+    size_t share       = b->drafts / b->decoding;
+    size_t most = tw_min_size(tw_min_size(share, b->logit_rows), r->engine->config.prompt_lookup_num_tokens);
+    if (g->kind->draft == NULL || most == 0) {
+        return TRAWL_OK;
+    }
+    g->kind->draft(r, g, most);
+    if (s->n_drafts == 0) {
+        return TRAWL_OK;
+    }
+    size_t n = 1 + s->n_drafts;
+    TW_TRY(reserve_free(r, s, &n));
+    if (n == 0) {
+        tw_sequence_undraft(s);
+    }
+    s->n_rows = 1 + s->n_drafts;
+    b->drafts -= s->n_drafts;
+    b->logit_rows -= s->n_drafts;
+    return TRAWL_OK;
+}
+
 /* The branches of a group that need one row, all or none: a beam does not go on without the others. */
-static trawl_status plan_decoding(struct tw_replica *r, struct tw_group *g, size_t index)
+static trawl_status plan_decoding(struct tw_replica *r, struct tw_group *g, size_t index, struct budget *b)
 {
     trawl_status status = TRAWL_OK;
     for (size_t j = 0; j < g->width && status == TRAWL_OK; j++) {
@@ -215,6 +241,10 @@ static trawl_status plan_decoding(struct tw_replica *r, struct tw_group *g, size
         if (tw_sequence_decoding(s)) {
             status    = reserve(r, s, 1, index);
             s->n_rows = 1;
+            if (status == TRAWL_OK) {
+                TW_TRY(plan_drafts(r, s, b));
+            }
+            b->decoding--;
         }
     }
     for (size_t j = 0; j < g->width && status == TRAWL_ERR_LIMIT; j++) {
@@ -226,7 +256,7 @@ static trawl_status plan_decoding(struct tw_replica *r, struct tw_group *g, size
 static trawl_status plan_group(struct tw_replica *r, size_t index, struct budget *b)
 {
     struct tw_group *g = r->groups[index];
-    TW_TRY(plan_decoding(r, g, index));
+    TW_TRY(plan_decoding(r, g, index, b));
     for (size_t j = 0; j < g->width; j++) {
         struct tw_sequence *s = &g->branches[j];
         if (tw_sequence_pending(s) > 0 && !tw_sequence_decoding(s)) {
@@ -244,9 +274,13 @@ trawl_status tw_replica_plan(struct tw_replica *r)
         struct tw_group *g = r->groups[i];
         for (size_t j = 0; j < g->width; j++) {
             g->branches[j].n_rows = 0;
-            b.logit_rows -= tw_sequence_decoding(&g->branches[j]) ? 1 : 0;
+            b.decoding += tw_sequence_decoding(&g->branches[j]) ? 1 : 0;
         }
     }
+    /* One block of rows goes through the matmuls in about the time of one row: that of reading the weights. */
+    size_t block = r->engine->kernels.tile_rows;
+    b.drafts     = block > b.decoding ? tw_min_size(block - b.decoding, TW_DRAFT_ROWS) : 0;
+    b.logit_rows -= b.decoding;
     for (size_t i = 0; i < r->n_running; i++) { /* n_running may shrink on the way */
         TW_TRY(plan_group(r, i, &b));
     }

@@ -111,7 +111,7 @@ trawl_status tw_replica_init(struct tw_replica *r, struct tw_engine *engine, int
     size_t page                      = tw_kv_page_bytes(c->kv_dtype, engine->model->config.n_layers,
                                                         engine->model->config.n_kv_heads, engine->model->config.head_dim);
     *r                               = (struct tw_replica){.engine = engine, .index = index};
-    r->max_rows                      = c->prefill_chunk + c->batch_size;
+    r->max_rows                      = c->prefill_chunk + c->batch_size + TW_DRAFT_ROWS;
     r->max_logit_rows                = c->batch_size + EXTRA_LOGIT_ROWS;
     size_t n_pages                   = tw_max_size(c->kv_cache_bytes / page, 1);
     TW_TRY(tw_kv_pages_init(&r->pages, n_pages, err));

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The plain kind of request: one branch that grows by a sampled token a step. */
+/* The plain kind of request: one branch that grows by a sampled token a step, or by several: tokens that are the only
+ * ones allowed, and guesses. A guess is computed like a token that is known, and its row chooses the next one as it
+ * would have later; where another token is chosen than was guessed, what comes after it is forgotten. Since a choice
+ * depends on its own row, its history and its position only, answers are those without guesses, bit by bit. */
 #include "base/size.h"
 #include "engine/engine_int.h"
 
@@ -131,6 +134,73 @@ static trawl_status give_up(struct tw_replica *r, const struct tw_sequence *s, s
     return tw_group_report(r, &s->group->request, TW_FINISH_ERROR, NULL, 0, &why);
 }
 
+/* ---- guesses ---- */
+
+/* What else a step does with its rows must not depend on rows that are thrown away. */
+static bool may_draft(const struct tw_replica *r, const struct tw_request *q)
+{
+    return !q->capture && !q->sampling.policy.on && !q->mask.prune && q->mask.kind != TW_MASK_HEAVY &&
+           r->work->allowed == NULL;
+}
+
+/* Find what may follow token n of the answer, which is a guess. False: nothing, or nobody can tell: that is found
+ * again, and told, when the answer really is there. */
+static bool may_go_on(struct tw_replica *r, struct tw_group *g, size_t n)
+{
+    const struct tw_request *q = &g->request;
+    const int32_t *answer      = g->branches[0].tokens + q->n_prompt;
+    struct tw_allowed allowed;
+    struct trawl_error why;
+    return g->limits == NULL ||
+           (tw_limits_find(g->limits, r, q, answer, n + 1, &allowed, &why) == TRAWL_OK && allowed.n > 0);
+}
+
+/* Of n guesses, those that can stand there and have a token after them; the masks of these are found. */
+static size_t possible(struct tw_replica *r, struct tw_group *g, size_t n)
+{
+    const struct tw_sequence *s = &g->branches[0];
+    size_t known = s->n_tokens - g->request.n_prompt, i = 0;
+    struct tw_constraint_state state = {0};
+    if (g->limits != NULL) {
+        state = g->limits->state;
+    }
+    while (i < n && !tw_group_ends(r, &g->request, s->tokens[s->n_tokens + i]) &&
+           tw_limits_has(g->limits, known + i, s->tokens[s->n_tokens + i]) && may_go_on(r, g, known + i)) {
+        i++;
+    }
+    if (g->limits != NULL) {
+        g->limits->state = state; /* guesses are not the answer yet */
+    }
+    return i;
+}
+
+static void draft(struct tw_replica *r, struct tw_group *g, size_t most)
+{
+    const struct tw_request *q = &g->request;
+    struct tw_sequence *s      = &g->branches[0];
+    if (!may_draft(r, q) || s->n_wanted < s->n_tokens) { /* the known ones end the answer */
+        return;
+    }
+    size_t left = q->n_prompt + q->max_tokens - 1 - s->n_tokens;
+    most        = tw_min_size(most, g->limits == NULL ? left : tw_min_size(left, TW_LIMITS_RUN - 1));
+    size_t n    = tw_lookup(&s->pace, s->tokens, s->n_tokens, s->tokens + s->n_tokens, most);
+    tw_sequence_draft(s, possible(r, g, n));
+}
+
+/* The step's guesses brought n_taken tokens, one more than were right. */
+static void learn(struct tw_replica *r, struct tw_sequence *s, size_t n_taken)
+{
+    if (s->n_drafts > 0) {
+        size_t right = n_taken - 1;
+        tw_lookup_learn(&s->pace, s->n_drafts, right);
+        r->stats.draft_tokens += s->n_drafts;
+        r->stats.accepted_tokens += right;
+        s->n_drafts = 0;
+    }
+}
+
+/* ---- tokens ---- */
+
 /* A token of the answer has come: at `place`, where it is known already if nothing else could stand there;
  * `index`: its row in r->sampled. */
 static trawl_status take(struct tw_replica *r, struct tw_sequence *s, size_t place, size_t index, bool *done)
@@ -147,6 +217,9 @@ static trawl_status take(struct tw_replica *r, struct tw_sequence *s, size_t pla
     s->varentropies[n] = got->varentropy;
     if (q->attn_entropy) {
         tw_attention_measure(r, index, &s->attn_entropies[n], &s->attn_varentropies[n]);
+    }
+    if (place < s->n_tokens && s->tokens[place] != got->token) { /* guessed wrong */
+        tw_sequence_truncate(s, place, &r->pages);
     }
     s->tokens[place] = got->token;
     if (q->sampling.policy.on) {
@@ -192,14 +265,18 @@ static trawl_status advance(struct tw_replica *r, struct tw_group *g, bool *done
 {
     const struct tw_request *q = &g->request;
     struct tw_sequence *s      = &g->branches[0];
-    for (size_t i = 0; i < s->n_logit_rows && q->max_tokens > 0; i++) {
-        size_t place = s->n_computed - s->n_logit_rows + i + 1;
+    size_t first = s->n_computed - s->n_logit_rows + 1, place = first;
+    bool ended = false;
+    for (; place <= s->n_computed && q->max_tokens > 0 && !ended;
+         place++) { /* a wrong guess lowers n_computed */
         if (place >= q->n_prompt) {
-            TW_TRY(take(r, s, place, s->logit_row + i, done));
-            if (*done) {
-                return TRAWL_OK;
-            }
+            TW_TRY(take(r, s, place, s->logit_row + place - first, done));
+            ended = *done || tw_request_cancelled(q);
         }
+    }
+    learn(r, s, place - first);
+    if (ended) {
+        return TRAWL_OK;
     }
     if (s->n_computed < s->n_wanted) {
         return TRAWL_OK;
@@ -208,5 +285,10 @@ static trawl_status advance(struct tw_replica *r, struct tw_group *g, bool *done
     return *done ? report(r, s, TW_FINISH_LENGTH) : go_on(r, g, done);
 }
 
-const struct tw_group_kind tw_group_sample = {
-    .width = width, .pages = pages, .begin = begin, .row = row, .advance = advance, .report = report_so_far};
+const struct tw_group_kind tw_group_sample = {.width   = width,
+                                              .pages   = pages,
+                                              .begin   = begin,
+                                              .draft   = draft,
+                                              .row     = row,
+                                              .advance = advance,
+                                              .report  = report_so_far};

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/size.h"
+#include "engine/engine_lookup.h"
 #include "kv/kv_prefix.h"
 #include "model/model_step.h"
 #include "sample/sample.h"
@@ -22,9 +23,10 @@ struct tw_sequence {
     bool active;
     bool spare;          /* computed only where rows and pages are left over */
     int32_t *tokens;     /* [capacity]; prompt, then what was appended */
-    size_t n_tokens;     /* known */
+    size_t n_tokens;     /* known, or guessed for the step under way */
     size_t n_computed;   /* positions whose keys and values are cached */
     size_t n_wanted;     /* positions to be computed, n_computed <= n_wanted <= n_tokens */
+    size_t n_drafts;     /* of its known tokens the last ones, which this step guesses and checks */
     size_t first_logits; /* logits are wanted at positions from here on; SIZE_MAX: of none */
     float *logprobs, *entropies, *varentropies; /* [new_capacity] of appended tokens */
     float *attn_entropies, *attn_varentropies;  /* the same; NULL where they are not wanted */
@@ -32,6 +34,7 @@ struct tw_sequence {
     struct tw_top_logprob *top; /* [new_capacity, n_top] beside each; n_top is the request's top_logprobs */
     size_t n_top;
     struct tw_policy_track policy; /* not taken over by a fork */
+    struct tw_lookup_pace pace;    /* nor this */
     uint32_t *pages;               /* [n_pages] of positions 0 .. n_computed - 1 at least */
     size_t n_pages;
     uint64_t *masses; /* [page_capacity] attention that its pages got (TW_MASK_HEAVY), else NULL */
@@ -75,6 +78,22 @@ void tw_sequence_fork(struct tw_sequence *s, const struct tw_sequence *from, str
 void tw_sequence_prune(struct tw_sequence *s, struct tw_kv_pages *pages);
 /* Change places with another branch of the group; each of the two places stays spare or not. */
 void tw_sequence_swap(struct tw_sequence *a, struct tw_sequence *b);
+/* Guess `n` tokens more, which stand behind the known ones already. */
+static inline void tw_sequence_draft(struct tw_sequence *s, size_t n)
+{
+    s->n_drafts = n;
+    s->n_tokens += n;
+    s->n_wanted = s->n_tokens;
+}
+
+/* Guess nothing after all. */
+static inline void tw_sequence_undraft(struct tw_sequence *s)
+{
+    s->n_tokens -= s->n_drafts;
+    s->n_wanted = s->n_tokens;
+    s->n_drafts = 0;
+}
+
 /* Forget everything from position n on; what is left of the pages stays. */
 void tw_sequence_truncate(struct tw_sequence *s, size_t n, struct tw_kv_pages *pages);
 

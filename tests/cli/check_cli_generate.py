@@ -245,7 +245,8 @@ def test_interrupt(model, folder):
     rows = "".join(json.dumps({"tokens": [1, 2, i % 500], "max_tokens": 3000}) + "\n" for i in range(50))
     (folder / "long.jsonl").write_text(rows)
     p = subprocess.Popen([TRAWL, "generate", "--model_path", model, "--prompts_file", folder / "long.jsonl",
-                          "--output_filepath", folder / "long.out", "--threads", "1"], stderr=subprocess.PIPE)
+                          "--output_filepath", folder / "long.out", "--threads", "1",
+                          "--prompt_lookup_num_tokens", "0"], stderr=subprocess.PIPE)
     line = p.stderr.readline()  # of progress: the work has begun
     p.send_signal(signal.SIGINT)
     rest = p.communicate(timeout=60)[1]
