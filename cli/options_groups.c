@@ -136,9 +136,8 @@ static const struct cli_option model_options[] = {
                  "Each guess is "
                  "checked against the token that is chosen there anyway, so the results do not depend on it; "
                  "answers that copy "
-                 "or repeat come several times as fast. None for requests whose activations are kept, with an "
-                 "attention window "
-                 "and with an entropy policy. trawl bench measures without it unless it is given."},
+                 "or repeat come up to three times as fast. None with an entropy policy and with "
+                 "attention_heavy_hitters. trawl bench measures without it unless it is given."},
     {.name     = "compress_weights",
      .type     = CLI_INT,
      .choices  = "0|1",

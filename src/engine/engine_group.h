@@ -34,6 +34,8 @@ struct tw_group_kind {
     /* Its one branch is to compute a token: guess up to `most` (>= 1) that follow (tw_sequence_draft). Results are those
      * without guesses. NULL: it guesses nothing. */
     void (*draft)(struct tw_replica *r, struct tw_group *g, size_t most);
+    /* After the step, before anything of it is handed out: which guesses were right (tw_sequence_settle)? */
+    void (*settle)(struct tw_replica *r, struct tw_group *g);
     /* What is wanted of a row of logits; on any thread of the team, rows of a group at once. */
     void (*row)(struct tw_replica *r, const struct tw_group_row *row);
     /* After a step that had rows of the group: read what `row` left of its branches' logit rows, decide what

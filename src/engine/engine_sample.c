@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The plain kind of request: one branch that grows by a sampled token a step, or by several: tokens that are the only
  * ones allowed, and guesses. A guess is computed like a token that is known, and its row chooses the next one as it
- * would have later; where another token is chosen than was guessed, what comes after it is forgotten. Since a choice
+ * would have later; what comes after the first one that was guessed wrong is forgotten before anything is handed out. Since a choice
  * depends on its own row, its history and its position only, answers are those without guesses, bit by bit. */
 #include "base/size.h"
 #include "engine/engine_int.h"
@@ -136,11 +136,12 @@ static trawl_status give_up(struct tw_replica *r, const struct tw_sequence *s, s
 
 /* ---- guesses ---- */
 
-/* What else a step does with its rows must not depend on rows that are thrown away. */
+/* Not where rows that are thrown away would leave something behind, nor where somebody has the last word on each
+ * token. */
 static bool may_draft(const struct tw_replica *r, const struct tw_request *q)
 {
-    return !q->capture && !q->sampling.policy.on && !q->mask.prune && q->mask.kind != TW_MASK_HEAVY &&
-           r->work->allowed == NULL;
+    return !q->sampling.policy.on && q->mask.kind != TW_MASK_HEAVY && r->work->allowed == NULL &&
+           !(q->capture && r->work->token != NULL);
 }
 
 /* Find what may follow token n of the answer, which is a guess. False: nothing, or nobody can tell: that is found
@@ -187,16 +188,18 @@ static void draft(struct tw_replica *r, struct tw_group *g, size_t most)
     tw_sequence_draft(s, possible(r, g, n));
 }
 
-/* The step's guesses brought n_taken tokens, one more than were right. */
-static void learn(struct tw_replica *r, struct tw_sequence *s, size_t n_taken)
+static void settle(struct tw_replica *r, struct tw_group *g)
 {
-    if (s->n_drafts > 0) {
-        size_t right = n_taken - 1;
-        tw_lookup_learn(&s->pace, s->n_drafts, right);
-        r->stats.draft_tokens += s->n_drafts;
-        r->stats.accepted_tokens += right;
-        s->n_drafts = 0;
+    struct tw_sequence *s = &g->branches[0];
+    const int32_t *drafts = s->tokens + s->n_tokens - s->n_drafts;
+    size_t right          = 0;
+    while (right < s->n_drafts && r->sampled[s->logit_row + right].token == drafts[right]) {
+        right++;
     }
+    tw_lookup_learn(&s->pace, s->n_drafts, right);
+    r->stats.draft_tokens += s->n_drafts;
+    r->stats.accepted_tokens += right;
+    tw_sequence_settle(s, right);
 }
 
 /* ---- tokens ---- */
@@ -217,9 +220,6 @@ static trawl_status take(struct tw_replica *r, struct tw_sequence *s, size_t pla
     s->varentropies[n] = got->varentropy;
     if (q->attn_entropy) {
         tw_attention_measure(r, index, &s->attn_entropies[n], &s->attn_varentropies[n]);
-    }
-    if (place < s->n_tokens && s->tokens[place] != got->token) { /* guessed wrong */
-        tw_sequence_truncate(s, place, &r->pages);
     }
     s->tokens[place] = got->token;
     if (q->sampling.policy.on) {
@@ -265,18 +265,14 @@ static trawl_status advance(struct tw_replica *r, struct tw_group *g, bool *done
 {
     const struct tw_request *q = &g->request;
     struct tw_sequence *s      = &g->branches[0];
-    size_t first = s->n_computed - s->n_logit_rows + 1, place = first;
-    bool ended = false;
-    for (; place <= s->n_computed && q->max_tokens > 0 && !ended;
-         place++) { /* a wrong guess lowers n_computed */
+    for (size_t i = 0; i < s->n_logit_rows && q->max_tokens > 0; i++) {
+        size_t place = s->n_computed - s->n_logit_rows + i + 1;
         if (place >= q->n_prompt) {
-            TW_TRY(take(r, s, place, s->logit_row + place - first, done));
-            ended = *done || tw_request_cancelled(q);
+            TW_TRY(take(r, s, place, s->logit_row + i, done));
+            if (*done || tw_request_cancelled(q)) {
+                return TRAWL_OK;
+            }
         }
-    }
-    learn(r, s, place - first);
-    if (ended) {
-        return TRAWL_OK;
     }
     if (s->n_computed < s->n_wanted) {
         return TRAWL_OK;
@@ -289,6 +285,7 @@ const struct tw_group_kind tw_group_sample = {.width   = width,
                                               .pages   = pages,
                                               .begin   = begin,
                                               .draft   = draft,
+                                              .settle  = settle,
                                               .row     = row,
                                               .advance = advance,
                                               .report  = report_so_far};

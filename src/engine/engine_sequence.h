@@ -94,6 +94,16 @@ static inline void tw_sequence_undraft(struct tw_sequence *s)
     s->n_drafts = 0;
 }
 
+/* The step that guessed has been computed, and the first `right` guesses were: forget the others and their rows. */
+static inline void tw_sequence_settle(struct tw_sequence *s, size_t right)
+{
+    s->n_rows -= s->n_drafts - right;
+    s->n_logit_rows -= s->n_drafts - right;
+    s->n_tokens -= s->n_drafts - right;
+    s->n_wanted = s->n_tokens;
+    s->n_drafts = 0;
+}
+
 /* Forget everything from position n on; what is left of the pages stays. */
 void tw_sequence_truncate(struct tw_sequence *s, size_t n, struct tw_kv_pages *pages);
 

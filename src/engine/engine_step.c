@@ -171,6 +171,9 @@ static trawl_status after_step(struct tw_replica *r, struct tw_group *g, bool *d
     *done      = false;
     for (size_t j = 0; j < g->width; j++) {
         struct tw_sequence *s = &g->branches[j];
+        if (s->n_drafts > 0) {
+            g->kind->settle(r, g);
+        }
         if (s->n_rows > 0) {
             TW_TRY(deliver_rows(r, s));
             s->n_computed += s->n_rows;

@@ -142,8 +142,10 @@ static void vary(struct tw_request *q, struct tw_philox_stream *rng, size_t i)
         q->sampling.frequency_penalty = i % 6 == 3 ? 0.2 : 0;
         q->sampling.min_tokens        = q->max_tokens / 3;
     }
-    if (i % 8 == 6) {
-        q->mask = (struct tw_mask){.kind = TW_MASK_WINDOW, .window = 50, .sinks = 2};
+    q->capture = i % 3 == 2;
+    if (i % 8 > 5) {
+        q->mask =
+            (struct tw_mask){.kind = TW_MASK_WINDOW, .window = 30 + 4 * i, .sinks = 2, .prune = i % 8 == 6};
     }
 }
 
@@ -167,10 +169,14 @@ static void test_guesses_change_no_bit(void **state)
     struct tiny_model m = tiny_model_default();
     struct tw_philox_stream rng;
     struct trawl_error err;
+    struct tw_site sites[2];
+    size_t n_sites   = 0;
     uint64_t guessed = 0, right = 0, preempted = 0, alone = 0, alone_steps = 0;
     tiny_model_write(dir, &m);
     tw_philox_stream_init(&rng, 20261122, 0);
     struct tw_engine *base = open_engine(dir, &plain);
+    assert_ok(
+        tw_site_parse("blocks.*.hook_resid_post", &tw_engine_model(base)->config, sites, 2, &n_sites, &err));
     for (int draw = 0; draw < DRAWS; draw++) {
         const struct way *way = &ways[draw % (int)(sizeof ways / sizeof ways[0])];
         struct tw_engine_stats slow, fast;
@@ -185,12 +191,13 @@ static void test_guesses_change_no_bit(void **state)
         other.n_requests = one.n_requests;
         other.backwards  = draw % 2 == 1;
         one.on_token = other.on_token = draw % 3 == 0 ? ends_at_its_40th_token : NULL;
-        assert_ok(harness_run(&one, base, NULL, 0, &err));
+        other.no_token                = draw % 3 == 1;
+        assert_ok(harness_run(&one, base, sites, n_sites, &err));
         tw_engine_stats(base, &slow);
         assert_int_equal(slow.draft_tokens, 0);
-        assert_ok(harness_run(&other, e, NULL, 0, &err));
+        assert_ok(harness_run(&other, e, sites, n_sites, &err));
         tw_engine_stats(e, &fast);
-        harness_assert_equal(&one, &other, e, NULL, 0);
+        harness_assert_equal(&one, &other, e, sites, n_sites);
         guessed += fast.draft_tokens;
         right += fast.accepted_tokens;
         preempted += fast.preemptions;
@@ -251,10 +258,10 @@ static void set_capture(struct harness *h, struct tw_request *q)
     q->capture = true;
 }
 
-static void set_pruned(struct harness *h, struct tw_request *q)
+static void set_capture_alone(struct harness *h, struct tw_request *q)
 {
-    (void)h;
-    q->mask = (struct tw_mask){.kind = TW_MASK_WINDOW, .window = 64, .prune = true};
+    h->no_token = true;
+    q->capture  = true;
 }
 
 static void set_heavy(struct harness *h, struct tw_request *q)
@@ -290,9 +297,9 @@ static void test_whose_rows_count_guess_nothing(void **state)
     tiny_model_write(dir, &m);
     struct tw_engine *e = open_engine(dir, &way), *off = open_engine(dir, &none);
     assert_true(guessed(e, set_nothing) > 0);
+    assert_true(guessed(e, set_capture_alone) > 0);
     assert_int_equal(guessed(off, set_nothing), 0);
     assert_int_equal(guessed(e, set_capture), 0);
-    assert_int_equal(guessed(e, set_pruned), 0);
     assert_int_equal(guessed(e, set_heavy), 0);
     assert_int_equal(guessed(e, set_policy), 0);
     assert_int_equal(guessed(e, set_callback), 0);
