@@ -132,7 +132,8 @@ static const struct cli_option model_options[] = {
      .help     = "most tokens of an answer that are guessed ahead in a step; 0: none",
      .text     = "Where the last tokens stood in the prompt or the answer before, what followed there is "
                  "computed in the same "
-                 "step, as far as the batch leaves rows: a step has room for 14 rows with AVX-512, 6 with AVX2. "
+                 "step, as far as the batch leaves rows: a step has room for 14 rows with AVX-512, 6 with AVX2, "
+                 "and for as many more where guesses are mostly right. "
                  "Each guess is "
                  "checked against the token that is chosen there anyway, so the results do not depend on it; "
                  "answers that copy "

@@ -17,8 +17,8 @@
 #include "kv/kv_prefix.h"
 #include "model/model_device.h"
 
-/* Most rows of guesses in a step, on any machine: processes with other kernels have room for the head's. */
-enum { TW_DRAFT_ROWS = 16 };
+/* Most rows of guesses in a step, on any machine: processes with other kernels have room for the head's. Even. */
+enum { TW_DRAFT_ROWS = 32 };
 
 struct tw_replica {
     struct tw_engine *engine;

@@ -4,6 +4,7 @@
 #ifndef TW_ENGINE_LOOKUP_H
 #define TW_ENGINE_LOOKUP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,7 +17,14 @@ enum {
 /* How much to guess, of one sequence; zeros at its beginning. */
 struct tw_lookup_pace {
     uint8_t length; /* next; 0: nothing has been guessed yet */
+    uint8_t trust;  /* share of what was right lately, of 255 */
 };
+
+/* Three of four guesses were right lately: rows that cost something pay too. */
+static inline bool tw_lookup_trusted(const struct tw_lookup_pace *pace)
+{
+    return pace->trust >= 192;
+}
 
 /* Of the places where the longest part of the last tokens stood before, the latest one: what followed there goes
  * to out [most]; where the sequence ends there, out goes on with itself. Returns how many tokens to guess, as the

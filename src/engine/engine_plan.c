@@ -175,6 +175,7 @@ struct budget {
     size_t logit_rows; /* for those pieces, and for guesses: the others have theirs */
     size_t decoding;   /* branches that need one and have not been planned yet */
     size_t drafts;     /* guesses */
+    size_t trusted;    /* further ones, of branches whose guesses are mostly right */
 };
 
 /* The first of n rows, as many as see nothing beyond them. */
@@ -212,7 +213,8 @@ static trawl_status plan_piece(struct tw_replica *r, struct tw_sequence *s, size
 static trawl_status plan_drafts(struct tw_replica *r, struct tw_sequence *s, struct budget *b)
 {
     struct tw_group *g = s->group;
-    size_t share       = b->drafts / b->decoding;
+    size_t left        = b->drafts + (tw_lookup_trusted(&s->pace) ? b->trusted : 0);
+    size_t share       = left / b->decoding;
     size_t most = tw_min_size(tw_min_size(share, b->logit_rows), r->engine->config.prompt_lookup_num_tokens);
     if (g->kind->draft == NULL || most == 0) {
         return TRAWL_OK;
@@ -226,8 +228,10 @@ static trawl_status plan_drafts(struct tw_replica *r, struct tw_sequence *s, str
     if (n == 0) {
         tw_sequence_undraft(s);
     }
-    s->n_rows = 1 + s->n_drafts;
-    b->drafts -= s->n_drafts;
+    s->n_rows    = 1 + s->n_drafts;
+    size_t cheap = tw_min_size(s->n_drafts, b->drafts);
+    b->drafts -= cheap;
+    b->trusted -= s->n_drafts - cheap;
     b->logit_rows -= s->n_drafts;
     return TRAWL_OK;
 }
@@ -277,9 +281,13 @@ trawl_status tw_replica_plan(struct tw_replica *r)
             b.decoding += tw_sequence_decoding(&g->branches[j]) ? 1 : 0;
         }
     }
-    /* One block of rows goes through the matmuls in about the time of one row: that of reading the weights. */
+    /* One block of rows goes through the matmuls in about the time of one row: that of reading the weights. A second
+     * one costs something, and pays where most guesses are right. */
     size_t block = r->engine->kernels.tile_rows;
-    b.drafts     = block > b.decoding ? tw_min_size(block - b.decoding, TW_DRAFT_ROWS) : 0;
+    b.drafts     = block > b.decoding ? tw_min_size(block - b.decoding, TW_DRAFT_ROWS / 2) : 0;
+    b.trusted    = 2 * block > b.decoding + b.drafts
+                       ? tw_min_size(2 * block - b.decoding - b.drafts, TW_DRAFT_ROWS / 2)
+                       : 0;
     b.logit_rows -= b.decoding;
     for (size_t i = 0; i < r->n_running; i++) { /* n_running may shrink on the way */
         TW_TRY(plan_group(r, i, &b));

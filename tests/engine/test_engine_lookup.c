@@ -88,6 +88,26 @@ static void test_pace(void **state)
     assert_int_equal(tw_lookup(&pace, same, 3, out, 99), 64);
 }
 
+static void test_trust_follows_what_was_right(void **state)
+{
+    struct tw_lookup_pace pace = {0};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        assert_false(tw_lookup_trusted(&pace));
+        tw_lookup_learn(&pace, 4, 4);
+    }
+    for (int i = 0; i < 20; i++) {
+        tw_lookup_learn(&pace, 10, 9);
+    }
+    assert_true(tw_lookup_trusted(&pace));
+    tw_lookup_learn(&pace, 10, 0);
+    assert_false(tw_lookup_trusted(&pace));
+    for (int i = 0; i < 20; i++) {
+        tw_lookup_learn(&pace, 3, 2);
+        assert_false(tw_lookup_trusted(&pace));
+    }
+}
+
 /* ---- answers ---- */
 
 struct way {
@@ -329,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_guesses_are_what_followed),
         cmocka_unit_test(test_a_window_is_searched),
         cmocka_unit_test(test_pace),
+        cmocka_unit_test(test_trust_follows_what_was_right),
         scratch_test(test_guesses_change_no_bit),
         scratch_test(test_whose_rows_count_guess_nothing),
         scratch_test(test_more_than_a_step_takes_is_refused),
