@@ -147,7 +147,7 @@ static trawl_status load_input(struct arc_run *a, const struct cli_args *args, s
     }
     TW_TRY(tw_arc_dataset_load(&a->dataset, cli_get_string(args, "dataset_path"),
                                cli_get_int_or(args, "n_tasks", 0), &log, err));
-    TW_TRY(cli_model_folder(cli_get_string(args, "model_path"), &folder, err));
+    TW_TRY(cli_model_folder_checked(cli_get_string(args, "model_path"), &folder, err));
     trawl_status status = tw_tokenizer_open(folder, &a->tokenizer, err);
     tw_free(folder);
     return status;

@@ -292,8 +292,10 @@ static trawl_status run_file(struct generate *g, const struct cli_args *args, tr
     if (!cli_given(args, "output_filepath")) {
         return run_rows(g, job, err);
     }
-    g->to_file = true;
-    TW_TRY(tw_atomic_file_open(&g->file, cli_get_string(args, "output_filepath"), err));
+    const char *path = cli_get_string(args, "output_filepath");
+    g->to_file       = true;
+    TW_TRY(tw_make_parent_dirs(path, err));
+    TW_TRY(tw_atomic_file_open(&g->file, path, err));
     trawl_status status = run_rows(g, job, err);
     if (status == TRAWL_OK) {
         status = tw_atomic_file_commit(&g->file, err);
@@ -416,7 +418,7 @@ static trawl_status run(struct generate *g, const struct cli_args *args, trawl_e
     char *folder    = NULL;
     uint64_t opened = tw_clock_ns();
     TW_TRY(check_options(args, file, err));
-    TW_TRY(cli_model_folder(cli_get_string(args, "model_path"), &folder, err));
+    TW_TRY(cli_model_folder_checked(cli_get_string(args, "model_path"), &folder, err));
     trawl_status status = cli_row_text_open(&g->text, folder, err);
     tw_free(folder);
     TW_TRY(status);

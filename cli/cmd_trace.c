@@ -63,7 +63,7 @@ static trawl_status read_tokens(struct trace *t, const char *path, struct trawl_
     trawl_status status = TRAWL_OK;
     if (!json_is_array(root) || json_array_size(root) == 0) {
         status = tw_fail(err, TRAWL_ERR_FORMAT, "%s: holds %s, expected a list of lists of token ids", path,
-                         tw_json_type_name(root));
+                         json_is_array(root) ? "an empty list" : tw_json_type_name(root));
     }
     if (status == TRAWL_OK) {
         status = tw_alloc(json_array_size(root), sizeof *t->sequences, &t->sequences, err);
@@ -211,6 +211,7 @@ static trawl_status write_file(struct trace *t, trawl_job *job, size_t ahead, co
 {
     struct tw_atomic_file file;
     struct tw_safetensors_writer *w = NULL;
+    TW_TRY(tw_make_parent_dirs(path, err));
     TW_TRY(tw_atomic_file_open(&file, path, err));
     trawl_status status = tw_safetensors_writer_new(&w, tw_sink_file(&file), err);
     if (status == TRAWL_OK) {

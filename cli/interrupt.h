@@ -7,7 +7,8 @@
 
 #include <stdbool.h>
 
-/* Called once by main. SIGPIPE is ignored from here on: a closed pipe is an error of the write. */
+/* Called once by main. SIGPIPE and SIGXFSZ are ignored from here on: a closed pipe and a file that reaches
+ * the limit of its size (ulimit -f) are errors of the write. */
 void cli_interrupt_install(void);
 bool cli_interrupted(void); /* any thread */
 

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "model/model_config.h"
 
 static const char *variable(const char *name)
 {
@@ -48,8 +49,11 @@ static trawl_status find_snapshot(const char *id, struct tw_str *path, struct tr
     TW_TRY(tw_str_printf(path, err, "/models--%.*s--%s", (int)org, id, id + org + 1));
     size_t repository = path->size;
     if (!tw_path_is_dir(tw_str_text(path))) {
-        return tw_fail(err, TRAWL_ERR_IO, "--model_path \"%s\" is no folder, and %s is not there either", id,
-                       tw_str_text(path));
+        return tw_fail(
+            err, TRAWL_ERR_IO,
+            "--model_path \"%s\" is no folder, and %s is not there either (\"hf download %s\" of the "
+            "Python package huggingface_hub puts it there)",
+            id, tw_str_text(path), id);
     }
     TW_TRY(tw_str_puts(path, "/refs/main", err));
     TW_TRY(tw_file_read(tw_str_text(path), 4096, &revision, &size, err));
@@ -73,6 +77,12 @@ trawl_status cli_model_folder(const char *model_path, char **out, struct trawl_e
     if (tw_path_is_dir(model_path)) {
         return tw_strdup(model_path, out, err);
     }
+    if (tw_path_exists(model_path)) {
+        return tw_fail(err, TRAWL_ERR_IO,
+                       "--model_path \"%s\" is a file, expected the folder of a model with config.json, "
+                       "tokenizer.json and *.safetensors",
+                       model_path);
+    }
     if (!is_repository(model_path)) {
         return tw_fail(err, TRAWL_ERR_IO, "--model_path \"%s\" is no folder", model_path);
     }
@@ -82,5 +92,17 @@ trawl_status cli_model_folder(const char *model_path, char **out, struct trawl_e
         status = tw_strdup(tw_str_text(&path), out, err);
     }
     tw_str_release(&path);
+    return status;
+}
+
+trawl_status cli_model_folder_checked(const char *model_path, char **out, struct trawl_error *err)
+{
+    struct tw_model_config config;
+    TW_TRY(cli_model_folder(model_path, out, err));
+    trawl_status status = tw_model_config_read(&config, *out, err);
+    if (status != TRAWL_OK) {
+        tw_free(*out);
+        *out = NULL;
+    }
     return status;
 }

@@ -79,9 +79,10 @@ static const struct cli_option run_data_options[] = {
     {.name = "resume",
      .type = CLI_FLAG,
      .help = "continue the run in --activations_dir and --output_filepath where it stopped",
-     .text = "Starts a new run where none is. Without it the files of an earlier run are refused; so are, "
-             "with it, "
-             "those of a run with other settings."},
+     .text =
+         "Starts a new run where none is. Without it the files of an earlier run are refused; so are, "
+         "with it, those of a run with other settings. Mesh, threads and memory may be others than before; "
+         "--batch_size times --save_every_n_batches (commit_every) may not."},
 };
 static const struct cli_group run_data_group = {"Data options", run_data_options, COUNT(run_data_options)};
 
@@ -144,12 +145,12 @@ static const struct cli_option run_activation_options[] = {
      .help      = "batches of --batch_size prompts that are committed together"},
     {.name = "upload_to_cloud",
      .type = CLI_FLAG,
-     .help = "upload what is committed to --cloud_bucket while the run goes on"},
+     .help = "not built yet: refused before anything is computed, with what to do instead"},
     {.name  = "cloud_bucket",
      .type  = CLI_STRING,
      .value = "URL",
      .unset = "none",
-     .help  = "gs://bucket/path or s3://bucket/path"},
+     .help  = "where --upload_to_cloud would go: gs://bucket/path or s3://bucket/path"},
 };
 static const struct cli_group run_activation_group = {"Activation options", run_activation_options,
                                                       COUNT(run_activation_options)};
@@ -182,8 +183,9 @@ static const struct cli_option transform_options[] = {
      .value    = "FILE",
      .help     = "JSON lines, or a JSON array, of rows with a member \"examples\"",
      .text = "Examples are [input, output] pairs or {\"input\", \"output\"} objects. The last usable example "
-             "of a row "
-             "becomes its test, the others its train pairs. A row with fewer than two is left out."},
+             "of a row becomes its test, the others its train pairs. A row with fewer than two is left out. "
+             "Rows of a data set on the Hugging Face hub: "
+             "datasets.load_dataset(name, split=split).to_json(file) in Python."},
     {.name     = "output_dir",
      .type     = CLI_PATH,
      .fallback = "./arc_data",

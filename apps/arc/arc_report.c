@@ -378,6 +378,7 @@ static trawl_status make(struct report *r, const struct tw_log *log, struct traw
     TW_TRY(tw_arc_ballots_read(&r->ballots, r->config->results, err));
     TW_TRY(match(r, log, err));
     TW_TRY(put_page(r, err));
+    TW_TRY(tw_make_parent_dirs(r->config->output, err));
     return tw_file_replace(r->config->output, r->page.data, r->page.size, err);
 }
 

@@ -170,7 +170,9 @@ static void collect_settings(const struct run *r, struct settings *s)
     for (size_t i = 0; i < c->n_settings; i++) {
         add_setting(s, c->names[i], c->values[i]);
     }
-    if (c->capture.n_sites > 0 && c->positions != TW_ARC_POSITIONS_ALL) {
+    if (c->capture.n_sites == 0) {
+        add_setting(s, "extract_activations", "false"); /* nothing could fill the store later */
+    } else if (c->positions != TW_ARC_POSITIONS_ALL) {
         add_setting(s, "positions_to_extract", c->positions == TW_ARC_POSITIONS_LAST ? "last" : "answer");
     }
     add_setting(s, "prompts", s->hash);
@@ -366,17 +368,13 @@ static trawl_status run_job(struct run *r, trawl_job *job, struct trawl_error *e
 static trawl_status run(struct run *r, trawl_engine *engine, struct trawl_error *err)
 {
     trawl_job *job = NULL;
-    char *dir      = NULL;
     TW_TRY(make_pattern(r, err));
     TW_TRY(prepare(r, err));
     r->summary->prompts = r->n;
     TW_TRY(report_sharding(r, engine, err));
-    TW_TRY(tw_path_dir(r->c->output_path, &dir, err));
-    trawl_status status = tw_make_dirs(dir, err);
-    tw_free(dir);
-    TW_TRY(status);
+    TW_TRY(tw_make_parent_dirs(r->c->output_path, err));
     TW_TRY(open_job(r, engine, &job, err));
-    status = run_job(r, job, err);
+    trawl_status status = run_job(r, job, err);
     trawl_job_close(&job);
     return status;
 }

@@ -271,6 +271,13 @@ trawl_status tw_arc_transform(const struct tw_arc_transform_config *config,
     struct tw_arc_stream s;
     struct transform t = {.config = config, .summary = summary, .log = log};
     *summary           = (struct tw_arc_transform_summary){.n_rows = 0};
+    if (!tw_path_exists(config->dataset)) {
+        return tw_fail(
+            err, TRAWL_ERR_IO,
+            "%s: no such file; rows of a data set on the Hugging Face hub have to be written to one "
+            "first: datasets.load_dataset(name, split=split).to_json(file)",
+            config->dataset);
+    }
     TW_TRY(tw_arc_stream_open(&s, config->dataset, err));
     trawl_status status = TRAWL_OK;
     if (s.kind == TW_ARC_STREAM_OBJECT) {

@@ -8,6 +8,7 @@ static trawl_status open_writer(struct tw_arc_writer *w, const char *path, char 
 {
     *w = (struct tw_arc_writer){.close = close};
     tw_str_init(&w->pending, 0);
+    TW_TRY(tw_make_parent_dirs(path, err));
     TW_TRY(tw_atomic_file_open(&w->file, path, err));
     w->open = true;
     return tw_str_putc(&w->pending, open, err);

@@ -34,6 +34,9 @@ trawl_status tw_path_join(const char *dir, const char *name, char **out, struct 
 trawl_status tw_path_dir(const char *path, char **out, struct trawl_error *err);
 /* Create a folder and its parents; there already is success, a non-folder in the way is not. */
 trawl_status tw_make_dirs(const char *path, struct trawl_error *err);
+/* The same for the folder of a file that a user asked for. Not for files inside a folder that is ours: when
+ * that vanishes, to go on in a new one would be wrong. */
+trawl_status tw_make_parent_dirs(const char *path, struct trawl_error *err);
 /* Make a rename or a new name in `dir` durable. */
 trawl_status tw_sync_dir(const char *dir, struct trawl_error *err);
 trawl_status tw_remove_file(const char *path, struct trawl_error *err); /* absent is success */
@@ -62,9 +65,11 @@ void tw_atomic_file_abandon(struct tw_atomic_file *file);
 /* Open, write, commit in one call. */
 trawl_status tw_file_replace(const char *path, const void *data, size_t n, struct trawl_error *err);
 
+enum { TW_APPEND_FILE_WAIT_MS = 3000 };
+
 /* An append-only file whose every append is durable when the call returns: a journal. Opening takes an
- * exclusive lock (flock); a second opener gets TRAWL_ERR_EXISTS, "... is in use by another process".
- * A failed append leaves the file as it was. */
+ * exclusive lock (flock); a second opener waits TW_APPEND_FILE_WAIT_MS for the first to end and then gets
+ * TRAWL_ERR_EXISTS, "... is in use by another process". A failed append leaves the file as it was. */
 struct tw_append_file {
     int fd; /* -1 when closed */
     char *path;

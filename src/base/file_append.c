@@ -6,19 +6,34 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
+
+/* An owner that was killed may still be ending: the ranks of an mpirun that was killed live on for up to a
+ * second, until they find it gone. */
+static trawl_status lock(struct tw_append_file *file, struct trawl_error *err)
+{
+    const struct timespec pause = {.tv_nsec = 20000000};
+    uint64_t deadline           = tw_clock_ns() + TW_APPEND_FILE_WAIT_MS * UINT64_C(1000000);
+    while (flock(file->fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EINTR) {
+            continue;
+        }
+        if (errno != EWOULDBLOCK) {
+            return tw_fail_os(err, errno, "%s: lock", file->path);
+        }
+        if (tw_clock_ns() >= deadline) {
+            return tw_fail(err, TRAWL_ERR_EXISTS, "%s is in use by another process", file->path);
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+    return TRAWL_OK;
+}
 
 /* Lock first, then look: the size before the lock is the previous owner's business. */
 static trawl_status lock_and_measure(struct tw_append_file *file, struct trawl_error *err)
 {
-    while (flock(file->fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK) {
-            return tw_fail(err, TRAWL_ERR_EXISTS, "%s is in use by another process", file->path);
-        }
-        if (errno != EINTR) {
-            return tw_fail_os(err, errno, "%s: lock", file->path);
-        }
-    }
+    TW_TRY(lock(file, err));
     struct stat st;
     if (fstat(file->fd, &st) != 0) {
         return tw_fail_os(err, errno, "%s", file->path);

@@ -86,6 +86,15 @@ trawl_status tw_make_dirs(const char *path, struct trawl_error *err)
     return status;
 }
 
+trawl_status tw_make_parent_dirs(const char *path, struct trawl_error *err)
+{
+    char *dir = NULL;
+    TW_TRY(tw_path_dir(path, &dir, err));
+    trawl_status status = tw_make_dirs(dir, err);
+    tw_free(dir);
+    return status;
+}
+
 trawl_status tw_sync_dir(const char *dir, struct trawl_error *err)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -211,6 +211,12 @@ static trawl_status read_document(struct tw_safetensors_header *header, const ui
     if (size < LENGTH_BYTES) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: %zu bytes are too few for a safetensors file", file, size);
     }
+    static const char pointer[] = "version https://git-lfs";
+    if (size > sizeof pointer && memcmp(content, pointer, sizeof pointer - 1) == 0) {
+        return tw_fail(
+            err, TRAWL_ERR_FORMAT,
+            "%s: a Git LFS pointer, not the file itself; \"git lfs pull\" in its folder fetches it", file);
+    }
     uint64_t n = 0;
     for (int i = LENGTH_BYTES - 1; i >= 0; i--) {
         n = n << 8 | content[i];

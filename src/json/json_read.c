@@ -86,7 +86,8 @@ trawl_status tw_json_parse(const char *text, size_t n, const char *what, json_t 
     if (*out != NULL) {
         return TRAWL_OK;
     }
-    if (json_error_code(&e) == json_error_out_of_memory) {
+    /* Of some of its own allocations jansson says nothing at all: no place and no text. */
+    if (json_error_code(&e) == json_error_out_of_memory || e.text[0] == '\0') {
         return tw_fail(err, TRAWL_ERR_NOMEM, "%s: out of memory", what);
     }
     if (n >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {

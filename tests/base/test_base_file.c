@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
 
 static void assert_content(const char *path, const char *want, size_t n)
@@ -58,6 +60,10 @@ static void folders(void **state)
     assert_refused(tw_make_dirs(s->path, &err), TRAWL_ERR_IO, "something else has this name");
     assert_refused(tw_make_dirs(scratch_path(s, "a/f/g"), &err), TRAWL_ERR_IO, "a/f");
     assert_ok(tw_sync_dir(s->dir, &err));
+    assert_ok(tw_make_parent_dirs(scratch_path(s, "p/q/file"), &err));
+    assert_true(tw_path_is_dir(scratch_path(s, "p/q")));
+    assert_false(tw_path_is_dir(scratch_path(s, "p/q/file")));
+    assert_ok(tw_make_parent_dirs("no_folder_in_it", &err));
     assert_refused(tw_sync_dir(scratch_path(s, "none"), &err), TRAWL_ERR_IO, "No such file");
     assert_ok(tw_remove_file(scratch_path(s, "a/f"), &err));
     assert_ok(tw_remove_file(s->path, &err));
@@ -209,6 +215,35 @@ static void journal(void **state)
     assert_refused(tw_append_file_open(&j, s->dir, &err), TRAWL_ERR_IO, "Is a directory");
 }
 
+/* Who starts again while the process before is still ending waits for it. */
+static void journal_of_a_process_that_is_ending(void **state)
+{
+    struct scratch *s = *state;
+    struct trawl_error err;
+    struct tw_append_file j;
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    assert_ok(tw_append_file_open(&j, scratch_path(s, "journal"), &err));
+    pid_t child = fork();
+    if (child == 0) {
+        struct tw_append_file second;
+        (void)close(j.fd); /* the lock belongs to the parent alone */
+        ssize_t n = write(ready[1], "r", 1);
+        _exit(n == 1 && tw_append_file_open(&second, s->path, NULL) == TRAWL_OK ? 0 : 1);
+    }
+    char byte;
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    for (uint64_t end = tw_clock_ns() + 50000000; tw_clock_ns() < end;) {
+        (void)sched_yield(); /* the child has met the lock by now */
+    }
+    tw_append_file_close(&j);
+    int how = 1;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_int_equal(how, 0);
+    (void)close(ready[0]);
+    (void)close(ready[1]);
+}
+
 /* The file system is full half-way through an append: the journal is as before, and works again later. */
 static void failed_append_leaves_no_torn_line(void **state)
 {
@@ -244,6 +279,7 @@ int main(void)
         scratch_test(replacement_is_all_or_nothing),
         scratch_test(killed_writer_changes_nothing),
         scratch_test(journal),
+        scratch_test(journal_of_a_process_that_is_ending),
         scratch_test(failed_append_leaves_no_torn_line),
     };
     return cmocka_run_group_tests_name("base.file", tests, NULL, NULL);

@@ -125,7 +125,8 @@ def test_refusals(folder, whole):
                         (("--predictions_per_task", "3"), "predictions_per_task"), (("--max_output_tokens", "41"), "max_output_tokens"),
                         (("--grid_encoder", "MinimalGridEncoder()"), "grid_encoder"), (("--dtype", "float32"), "dtype"),
                         (("--tree_leaves", "16"), "tree_leaves"), (("--layers_to_extract", "1"), "site"),
-                        (("--activations_format", "safetensors"), "format"), (("--batch_size", "4"), "commit_every")):
+                        (("--activations_format", "safetensors"), "format"), (("--batch_size", "4"), "commit_every"),
+                        (("--no_extract_activations",), "extract_activations")):
         p = run(folder, out, "--resume", *flags, code=1)
         check(word in p.stderr, f"{flags}: {p.stderr}")
     same(whole, contents(out), "a refused run")

@@ -60,12 +60,22 @@ expect 2 'trawl completions: no completions for "csh"*' "$trawl" completions csh
 # ---- failures: exit 1, the thing is named ----
 expect 1 'trawl tokenize: --model_path "nowhere" is no folder' "$trawl" tokenize --model_path nowhere
 expect 1 'trawl arc vote: *nowhere.json*No such file*' "$trawl" arc vote --input_filepath nowhere.json
+: > a_file
+expect 1 'trawl tokenize: --model_path "a_file" is a file, *' "$trawl" tokenize --model_path a_file
+mkdir a_model
+expect 1 'trawl generate: a_model: no config.json; *' "$trawl" generate --model_path a_model
+printf '{"model_type": "gpt2"}' > a_model/config.json
+expect 1 'trawl generate: a_model/config.json: *gpt2*' "$trawl" generate --model_path a_model
+printf '%s' '{"t": {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[3]]}]}}' > tasks.json
+expect 1 '*trawl arc run: a_model/config.json: *gpt2*' "$trawl" arc run --model_path a_model --dataset_path tasks.json
+expect 1 'trawl arc transform: some/rows: no such file; *hub*' "$trawl" arc transform --dataset some/rows
 expect 1 'trawl info: *' env TRAWL_ISA=nosuch "$trawl" info
 expect 1 'trawl man: *' "$trawl" man --output_dir /proc/none
 if [ -e /dev/full ]; then
     "$trawl" --help > /dev/full 2> err && fail 'a full disk went unnoticed'
     grep -q '^trawl: standard output: No space left' err || fail "full disk: $(cat err)"
 fi
+(ulimit -f 1 && expect 1 'trawl man: *File too large' "$trawl" man --output_dir pages; exit $failed) || failed=1
 
 # ---- info ----
 expect 0 '' "$trawl" info --json
@@ -81,6 +91,7 @@ grep -qE '^  isa  +scalar$' out || fail 'TRAWL_ISA=scalar is not what info shows
 printf '%s' '{"t": [{"attempt_1": [[1]], "attempt_2": [[2]], "attempt_3": [[2]]}]}' > p.json
 printf '%s' '{"t": [[[2]]]}' > s.json
 expect 0 'p_voting.json: 1 tasks*' "$trawl" arc vote --input_filepath p.json
+expect 0 'new/folder/v.json: *' "$trawl" arc vote --input_filepath p.json --output_filepath new/folder/v.json
 python3 -c '
 import json
 assert json.load(open("p_voting.json")) == {"t": [{"attempt_1": [[2]], "attempt_2": [[1]]}]}' || fail 'arc vote'

@@ -222,8 +222,10 @@ def test_files(model, folder):
     p = subprocess.run([*command, "--output_filepath", folder / "out.jsonl"], capture_output=True, text=True)
     check(p.returncode == 0 and p.stdout == "", f"to a file: {p}")
     check(len((folder / "out.jsonl").read_text().splitlines()) == 2, "rows of the file")
-    p = subprocess.run([*command, "--output_filepath", folder / "no/such/out.jsonl"], capture_output=True, text=True)
-    check(p.returncode == 1 and "no/such/out.jsonl" in p.stderr, f"a folder that is not there: {p}")
+    p = subprocess.run([*command, "--output_filepath", folder / "new/folder/out.jsonl"], capture_output=True, text=True)
+    check(p.returncode == 0 and (folder / "new/folder/out.jsonl").exists(), f"a folder that is not there: {p}")
+    p = subprocess.run([*command, "--output_filepath", folder / "in.jsonl/out.jsonl"], capture_output=True, text=True)
+    check(p.returncode == 1 and "in.jsonl: cannot make a folder" in p.stderr, f"a folder that cannot be: {p}")
     p = subprocess.run([*command, "--prompt", "x"], capture_output=True, text=True)
     check(p.returncode in (1, 2) and "exclude each other" in p.stderr, f"both inputs: {p}")
     p = subprocess.run([TRAWL, "generate", "-q", "--model_path", model, "--prompt", "The net", "--max_tokens", "5"],

@@ -24,7 +24,8 @@ def check(ok, what):
 
 def trace(folder, tokens, sites, *flags, out="out.safetensors"):
     (folder / "in.json").write_text(tokens if isinstance(tokens, str) else json.dumps(tokens))
-    (folder / out).unlink(missing_ok=True)
+    if (folder / out).is_file():
+        (folder / out).unlink()
     return subprocess.run([TRAWL, "trace", "--quiet", "--model_path", folder / "model", "--tokens", folder / "in.json",
                            "--sites", *sites, "--out", folder / out, "--threads", "1", *flags],
                           capture_output=True, text=True, timeout=100)
@@ -74,6 +75,7 @@ def test_refusals(folder):
     for tokens, sites, flags, words in (
             ("{}", ["logits"], (), "in.json: holds an object, expected a list of lists of token ids"),
             ("[]", ["logits"], (), "expected a list of lists of token ids"),
+            ("[]", ["logits"], (), "in.json: holds an empty list, expected a list of lists of token ids"),
             ("[[1], []]", ["logits"], (), "in.json: sequence 1 is empty, expected a list of token ids"),
             ("[[1], 2]", ["logits"], (), "sequence 1 is an integer, expected a list"),
             ("[[1, 2.5]]", ["logits"], (), "sequence 0, place 1 is a number, expected a token id"),
@@ -89,8 +91,11 @@ def test_refusals(folder):
         check(p.returncode in (1, 2), f"exit {p.returncode}, expected a refusal: {words}")
         check(words in p.stderr, f'stderr "{p.stderr}" does not say "{words}"')
         check(not (folder / "out.safetensors").exists(), f"a file was left after: {words}")
-    p = trace(folder, ok, ["logits"], out="no/such.safetensors")
-    check(p.returncode == 1 and "no/such.safetensors" in p.stderr, f"a folder that is not there: {p}")
+    p = trace(folder, ok, ["logits"], out="new/folder/o.safetensors")
+    check(p.returncode == 0 and (folder / "new/folder/o.safetensors").exists(), f"a folder that is not there: {p}")
+    (folder / "file").write_text("")
+    p = trace(folder, ok, ["logits"], out="file/o.safetensors")
+    check(p.returncode == 1 and "file: cannot make a folder" in p.stderr, f"a folder that cannot be: {p}")
     check(not list(folder.glob("*.tmp")), "a temporary file was left")
 
 

@@ -203,7 +203,7 @@ static void lines_of_files(void **state)
 static void model_folders(void **state)
 {
     const char *folder = ((struct scratch *)*state)->dir;
-    char path[160], expected[256], *out;
+    char path[160], expected[512], *out;
     struct trawl_error err;
     assert_int_equal(cli_model_folder(folder, &out, NULL), TRAWL_OK);
     assert_string_equal(out, folder);
@@ -212,7 +212,8 @@ static void model_folders(void **state)
     assert_int_equal(cli_model_folder("org/name", &out, &err), TRAWL_ERR_IO);
     (void)snprintf(expected, sizeof expected,
                    "--model_path \"org/name\" is no folder, and %s/models--org--name is "
-                   "not there either",
+                   "not there either (\"hf download org/name\" of the Python package huggingface_hub puts it "
+                   "there)",
                    folder);
     assert_string_equal(err.message, expected);
     (void)snprintf(path, sizeof path, "%s/models--org--name/snapshots/abc", folder);

@@ -155,6 +155,15 @@ static void put_index(struct scratch *s, const char *map)
     put_text(s, "model.safetensors.index.json", text);
 }
 
+static void pointers_of_git_lfs(void **state)
+{
+    struct scratch *s = *state;
+    struct trawl_error err;
+    struct tw_safetensors *st;
+    put_text(s, "model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
+    assert_refused(tw_safetensors_open(&st, s->dir, &err), TRAWL_ERR_FORMAT, "a Git LFS pointer");
+}
+
 static void sharded_folders(void **state)
 {
     struct scratch *s = *state;
@@ -385,9 +394,13 @@ static void writer_refuses_misuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scratch_test(reads_what_is_there),       scratch_test(malformed_files_are_refused_with_words),
-        scratch_test(sharded_folders),           cmocka_unit_test(real_checkpoints),
-        scratch_test(damage_never_crashes),      cmocka_unit_test(written_bytes_are_exact),
+        scratch_test(reads_what_is_there),
+        scratch_test(malformed_files_are_refused_with_words),
+        scratch_test(sharded_folders),
+        scratch_test(pointers_of_git_lfs),
+        cmocka_unit_test(real_checkpoints),
+        scratch_test(damage_never_crashes),
+        cmocka_unit_test(written_bytes_are_exact),
         cmocka_unit_test(writer_refuses_misuse),
     };
     return cmocka_run_group_tests_name("formats.safetensors", tests, NULL, NULL);

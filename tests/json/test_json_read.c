@@ -153,12 +153,35 @@ static void getters_take_what_fits(void **state)
     json_decref(o);
 }
 
+static int allocations_left;
+
+static void *scarce_malloc(size_t n)
+{
+    return allocations_left-- > 0 ? malloc(n) : NULL;
+}
+
+/* jansson has no words for it where it makes its own tables. */
+static void says_that_memory_is_short(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 3; n++) {
+        struct trawl_error err;
+        json_t *v        = NULL;
+        allocations_left = n;
+        json_set_alloc_funcs(scarce_malloc, free);
+        trawl_status status = tw_json_parse("{\"a\": [1]}", 10, "t", &v, &err);
+        json_set_alloc_funcs(malloc, free);
+        assert_int_equal(status, TRAWL_ERR_NOMEM);
+        assert_string_equal(err.message, "t: out of memory");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parses_any_one_value),     cmocka_unit_test(long_integers_become_real),
         cmocka_unit_test(refuses_the_rest_by_name), scratch_test(reads_files),
-        cmocka_unit_test(getters_take_what_fits),
+        cmocka_unit_test(getters_take_what_fits),   cmocka_unit_test(says_that_memory_is_short),
     };
     return cmocka_run_group_tests_name("json.read", tests, NULL, NULL);
 }
