@@ -31,8 +31,8 @@ struct tw_group_kind {
     /* g->branches [width] are zero; make the first one active (tw_group_start) and all that is needed later.
      * When it fails `end` is called all the same, if there is a g->state by then. */
     trawl_status (*begin)(struct tw_replica *r, struct tw_group *g, struct trawl_error *err);
-    /* Its one branch is to compute a token: guess up to `most` (>= 1) that follow (tw_sequence_draft). Results are those
-     * without guesses. NULL: it guesses nothing. */
+    /* Its one branch is to compute a token: guess up to `most` (>= 1) that follow (tw_sequence_draft), or
+     * none. The scheduler takes them back where pages lack. Results are those without guesses. NULL: none, ever. */
     void (*draft)(struct tw_replica *r, struct tw_group *g, size_t most);
     /* After the step, before anything of it is handed out: which guesses were right (tw_sequence_settle)? */
     void (*settle)(struct tw_replica *r, struct tw_group *g);

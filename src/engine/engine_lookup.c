@@ -53,6 +53,6 @@ size_t tw_lookup(const struct tw_lookup_pace *pace, const int32_t *tokens, size_
 /* All right: twice as many. Else as many as were right, and one more. */
 void tw_lookup_learn(struct tw_lookup_pace *pace, size_t n, size_t right)
 {
-    pace->trust  = (uint8_t)((3 * pace->trust + 255 * right / n) / 4);
+    pace->trust  = (uint8_t)((3 * (size_t)pace->trust + 255 * right / n) / 4);
     pace->length = (uint8_t)tw_min_size(right == n ? 2 * n : right + 1, LONGEST_LENGTH);
 }

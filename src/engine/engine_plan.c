@@ -209,12 +209,13 @@ static trawl_status plan_piece(struct tw_replica *r, struct tw_sequence *s, size
     return TRAWL_OK;
 }
 
-/* Guesses for a branch that has its row: its share of what is left, on pages that nobody holds. */
+/* Guesses for a branch that has its row, on pages that nobody holds: its share of what is left to the branches that
+ * have not been planned, itself among them. */
 static trawl_status plan_drafts(struct tw_replica *r, struct tw_sequence *s, struct budget *b)
 {
     struct tw_group *g = s->group;
     size_t left        = b->drafts + (tw_lookup_trusted(&s->pace) ? b->trusted : 0);
-    size_t share       = left / b->decoding;
+    size_t share       = left / tw_max_size(b->decoding, 1);
     size_t most = tw_min_size(tw_min_size(share, b->logit_rows), r->engine->config.prompt_lookup_num_tokens);
     if (g->kind->draft == NULL || most == 0) {
         return TRAWL_OK;

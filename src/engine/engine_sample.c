@@ -18,7 +18,8 @@ static size_t pages(const struct tw_replica *r, const struct tw_request *q)
     return tw_mask_pages_held(&q->mask, q->n_prompt + q->max_tokens, r->engine->config.prefill_chunk);
 }
 
-/* An answer with limits may have tokens that nothing was drawn for yet, because nothing else may stand
+/* ---- tokens that are the only ones allowed ----
+ * An answer with limits may have tokens that nothing was drawn for yet, because nothing else may stand
  * there: they are computed in one step, and their rows say how probable they were. */
 
 /* The answer ends: with the last token that is known, or because nothing may follow. That token need not be
@@ -156,7 +157,8 @@ static bool may_go_on(struct tw_replica *r, struct tw_group *g, size_t n)
            (tw_limits_find(g->limits, r, q, answer, n + 1, &allowed, &why) == TRAWL_OK && allowed.n > 0);
 }
 
-/* Of n guesses, those that can stand there and have a token after them; the masks of these are found. */
+/* Of n guesses, those that can stand there and have a token after them; the masks of these are found, as that of the
+ * first guess itself has been. */
 static size_t possible(struct tw_replica *r, struct tw_group *g, size_t n)
 {
     const struct tw_sequence *s = &g->branches[0];
@@ -182,6 +184,7 @@ static void draft(struct tw_replica *r, struct tw_group *g, size_t most)
     if (!may_draft(r, q) || s->n_wanted < s->n_tokens) { /* the known ones end the answer */
         return;
     }
+    /* With limits as many as there are masks, less the one of the token that comes anyway. */
     size_t left = q->n_prompt + q->max_tokens - 1 - s->n_tokens;
     most        = tw_min_size(most, g->limits == NULL ? left : tw_min_size(left, TW_LIMITS_RUN - 1));
     size_t n    = tw_lookup(&s->pace, s->tokens, s->n_tokens, s->tokens + s->n_tokens, most);

@@ -26,7 +26,7 @@ struct tw_sequence {
     size_t n_tokens;     /* known, or guessed for the step under way */
     size_t n_computed;   /* positions whose keys and values are cached */
     size_t n_wanted;     /* positions to be computed, n_computed <= n_wanted <= n_tokens */
-    size_t n_drafts;     /* of its known tokens the last ones, which this step guesses and checks */
+    size_t n_drafts;     /* of its tokens the last ones, which the step under way guesses and checks */
     size_t first_logits; /* logits are wanted at positions from here on; SIZE_MAX: of none */
     float *logprobs, *entropies, *varentropies; /* [new_capacity] of appended tokens */
     float *attn_entropies, *attn_varentropies;  /* the same; NULL where they are not wanted */

@@ -149,6 +149,9 @@ static void keep_outputs(struct harness_answer *a, const struct tw_result *r)
             to->logprobs[k]     = from->logprobs[k];
             to->entropies[k]    = from->entropies[k];
             to->varentropies[k] = from->varentropies[k];
+            for (size_t j = 0; j < from->n_top && j < HARNESS_TOP; j++) {
+                to->top[k][j] = from->top[k * from->n_top + j];
+            }
             if (from->attn_entropies != NULL) {
                 to->attn_entropies[k]    = from->attn_entropies[k];
                 to->attn_varentropies[k] = from->attn_varentropies[k];

@@ -7,13 +7,14 @@
 
 #include "engine/engine.h"
 
-enum { HARNESS_REQUESTS = 16, HARNESS_TOKENS = 320, HARNESS_SITES = 64 };
+enum { HARNESS_REQUESTS = 16, HARNESS_TOKENS = 320, HARNESS_SITES = 64, HARNESS_TOP = 4 };
 
 struct harness_output {
     size_t n_tokens;
     int32_t tokens[HARNESS_TOKENS];
     float logprobs[HARNESS_TOKENS], entropies[HARNESS_TOKENS], varentropies[HARNESS_TOKENS];
     float attn_entropies[HARNESS_TOKENS], attn_varentropies[HARNESS_TOKENS]; /* zeros when not measured */
+    struct tw_top_logprob top[HARNESS_TOKENS][HARNESS_TOP];                  /* zeros when not wanted */
     double score;
     enum tw_finish finish;
 };

@@ -40,7 +40,7 @@ static void test_guesses_are_what_followed(void **state)
         for (size_t i = 0; i < n; i++) {
             tokens[i] = (int32_t)tw_philox_below(&rng, ids);
         }
-        struct tw_lookup_pace pace = {(uint8_t)(1 + tw_philox_below(&rng, 50))};
+        struct tw_lookup_pace pace = {.length = (uint8_t)(1 + tw_philox_below(&rng, 50))};
         size_t expected = n < TW_LOOKUP_LEAST ? 0 : slow_lookup(tokens, n, pace.length, slow, most);
         assert_int_equal(tw_lookup(&pace, tokens, n, fast, most), expected);
         assert_memory_equal(fast, slow, expected * sizeof *fast);
@@ -234,6 +234,65 @@ static void test_guesses_change_no_bit(void **state)
     tw_engine_close(base);
 }
 
+/* ---- ends ---- */
+
+enum { GUESS = 3, SEEN = 30, AFTER = 9 };
+
+/* Rows of one site that a greedy answer of up to AFTER tokens hands out. */
+static size_t captured(struct tw_engine *e, const int32_t *prompt, size_t n, const int32_t *stop,
+                       int32_t *answer)
+{
+    static struct harness h;
+    struct tw_site site[1];
+    struct trawl_error err;
+    size_t n_sites = 0;
+    assert_ok(
+        tw_site_parse("blocks.0.hook_resid_post", &tw_engine_model(e)->config, site, 1, &n_sites, &err));
+    harness_init(&h);
+    h.no_token           = true;
+    struct tw_request *q = harness_add(&h, prompt, n, AFTER);
+    q->ignore_eos        = true;
+    q->capture           = true;
+    q->mask              = (struct tw_mask){.kind = TW_MASK_WINDOW, .window = 8};
+    q->stop              = stop;
+    q->n_stop            = stop == NULL ? 0 : 1;
+    assert_ok(harness_run(&h, e, site, n_sites, &err));
+    memcpy(answer, h.answers[0].tokens, AFTER * sizeof *answer);
+    size_t rows = h.answers[0].n_rows[0];
+    harness_free(&h);
+    return rows;
+}
+
+/* What the answer begins with stands at the beginning of the prompt, where no row of the answer sees it: so its second
+ * token, the end, is guessed. Nothing is computed of it. */
+static void test_a_guessed_end_leaves_no_row(void **state)
+{
+    const struct way way = {{1, 1}, 1, 512, 64, 16, 1}, none = {{1, 1}, 1, 512, 64, 0, 1};
+    const char *dir     = scratch_path(*state, "model");
+    struct tiny_model m = tiny_model_default();
+    int32_t prompt[GUESS + SEEN], answer[AFTER], again[AFTER];
+    struct tw_philox_stream rng;
+    size_t ends = 0;
+    tiny_model_write(dir, &m);
+    tw_philox_stream_init(&rng, 7, 0);
+    struct tw_engine *e = open_engine(dir, &way), *off = open_engine(dir, &none);
+    for (int draw = 0; draw < DRAWS; draw++) {
+        for (size_t i = 0; i < GUESS + SEEN; i++) {
+            prompt[i] = (int32_t)(3 + tw_philox_below(&rng, 128));
+        }
+        (void)captured(off, prompt + GUESS, SEEN, NULL, answer);
+        prompt[0]   = prompt[GUESS + SEEN - 1];
+        prompt[1]   = answer[0];
+        prompt[2]   = answer[1];
+        size_t rows = captured(off, prompt, GUESS + SEEN, &answer[1], again);
+        assert_int_equal(captured(e, prompt, GUESS + SEEN, &answer[1], again), rows);
+        ends += rows == GUESS + SEEN + 1;
+    }
+    assert_true(ends > 3); /* most answers repeat their first token */
+    tw_engine_close(e);
+    tw_engine_close(off);
+}
+
 /* ---- who guesses ---- */
 
 static trawl_status allow_all(void *user, uint64_t id, const int32_t *tokens, size_t n, uint32_t *bits,
@@ -351,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_pace),
         cmocka_unit_test(test_trust_follows_what_was_right),
         scratch_test(test_guesses_change_no_bit),
+        scratch_test(test_a_guessed_end_leaves_no_row),
         scratch_test(test_whose_rows_count_guess_nothing),
         scratch_test(test_more_than_a_step_takes_is_refused),
     };
