@@ -234,8 +234,9 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The matmul's share of the peak that the loop reaches around it, on this thread. */
-static double share_of_the_moment(const struct bench *b, struct matmul_job *job, double flops, bool dot)
+/* The share of the peak that fn has, beside the loop around it, on this thread. */
+static double share_of_the_moment(const struct bench *b, tw_team_fn *fn, void (*before)(void *), void *arg,
+                                  double flops, bool dot)
 {
     double per_round    = 1, shares[PAIRS_MOST];
     int n               = 0;
@@ -244,11 +245,11 @@ static double share_of_the_moment(const struct bench *b, struct matmul_job *job,
     rounds              = rounds < 100 ? 100 : rounds;
     const uint64_t stop = tw_clock_ns() + (uint64_t)(b->seconds * 1e9);
     while (peak != NULL && n < PAIRS_MOST && (n < 5 || tw_clock_ns() < stop)) {
-        next_weights(job);
+        before(arg);
         const double begin = thread_ns();
         peak(&rounds, 0, 1);
         const double middle = thread_ns();
-        job->fn(&job->mm, 0, 1);
+        fn(arg, 0, 1);
         const double end = thread_ns();
         peak(&rounds, 0, 1);
         const double ideal = (thread_ns() - end + middle - begin) * flops / (2.0 * rounds * per_round);
@@ -306,7 +307,7 @@ static void bench_matmul(struct bench *b, const struct machine *machine, enum ki
     const double peak      = kind == BF16 && b->k.bf16_dot ? machine->dot[t] : machine->fma[t];
     const double floor     = fmax(flops / peak, (double)job.bytes / machine->read[t]);
     const bool dot         = kind == BF16 && b->k.bf16_dot;
-    const double share     = t == 1 ? share_of_the_moment(b, &job, flops, dot) : 0;
+    const double share     = t == 1 ? share_of_the_moment(b, run_matmul, next_weights, &job, flops, dot) : 0;
     (void)printf("%-9s %-24s M=%-4zu T=%d %9.1f us %8.0f GFLOP/s (%3.0f%% of peak) %6.1f GB/s (%3.0f%%)  "
                  "roofline %3.0f%%  pack %.1f us",
                  kind_names[kind], s->name, m, t, time / 1e3, flops / time, 100.0 * flops / time / peak,
@@ -390,16 +391,22 @@ static void bench_attend(struct bench *b, const struct machine *machine, bool bf
     const double flops = 4.0 * keys * HEADS * DIM * t;
     const double peak  = bf16 && b->k.bf16_dot ? machine->dot[t] : machine->fma[t];
     (void)printf("attend_%s rows=%-4zu position=%-6zu T=%d %9.1f us %7.0f GFLOP/s (%3.0f%% of peak), keys "
-                 "and values at %.1f GB/s\n",
+                 "and values at %.1f GB/s",
                  bf16 ? "bf16" : "f32 ", n_rows, position, t, time / 1e3, flops / time,
                  100.0 * flops / time / peak, (double)(2 * blocks * block * (size_t)t) / time);
+    if (t == 1) {
+        const bool dot = bf16 && b->k.bf16_dot;
+        (void)printf("  of the peak at the moment %3.0f%%",
+                     100.0 * share_of_the_moment(b, run_attend, nothing, &job, flops, dot));
+    }
+    (void)printf("\n");
     tw_big_free(job.scratch, (size_t)t * job.scratch_bytes);
 }
 
 static void bench_attends(struct bench *b, const struct machine *machine)
 {
-    static const size_t at[][2] = {{1, 511}, {1, 4095}, {1, 32000}, {16, 0},
-                                   {64, 0},  {64, 448}, {64, 4032}, {512, 0}};
+    static const size_t at[][2] = {{1, 511},   {1, 4095}, {1, 32000}, {16, 0},    {16, 496}, {16, 1488},
+                                   {16, 4080}, {64, 0},   {64, 448},  {64, 4032}, {512, 0}};
     for (size_t i = 0; strstr("attend", b->only) != NULL && i < 2 * sizeof at / sizeof at[0]; i++) {
         bench_attend(b, machine, i % 2 == 0, at[i / 2][0], at[i / 2][1]);
     }

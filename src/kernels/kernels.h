@@ -171,7 +171,7 @@ struct tw_attend {
     size_t position;             /* of row 0; without a mask row r sees keys 0 .. position + r */
     size_t n_heads;              /* consecutive query heads that share the KV head */
     size_t head_dim;             /* even */
-    float scale;                 /* multiplies each score, after the chain */
+    float scale;                 /* positive; multiplies each score, after the chain */
     const void *const *k_blocks; /* without a mask [ceil((position + n_rows) / 64)], else [n_blocks] */
     const void *const *v_blocks;
     /* A mask: bit i of visible[r * n_blocks + j] says whether row r sees key i of the block k_blocks[j],
@@ -241,7 +241,7 @@ void tw_rope_angles(const double *inverse_frequency, size_t n, size_t position, 
 struct tw_kernels {
     const char *isa;  /* "scalar", "avx2", "avx512", "avx512bf16" */
     bool bf16_dot;    /* matmul_bf16 runs on vdpbf16ps */
-    bool compressed;  /* matmul_bf16 takes compressed panels */
+    bool compressed;  /* matmul_bf16 and matmul_f32_bf16 take compressed panels */
     size_t tile_rows; /* rows of a block of packed activations, >= 1 */
 
     tw_pack_rows_fn *pack_f32;     /* for matmul_f32_bf16 and matmul_f32_f32 */

@@ -314,7 +314,7 @@ static void compressed_panels_give_the_same_bits(void **state)
         enum check_values mode  = (enum check_values)(check_next(&r) % CHECK_VALUES);
         const bool whole_groups = check_next(&r) % 2 == 0; /* of leaves too */
         free_problem(&p);
-        p.kind     = BF16;
+        p.kind     = check_next(&r) % 2 == 0 ? BF16 : F32_BF16;
         p.compress = true;
         p.m        = check_next(&r) % 2 == 0 ? check_size(&r, 1, 14) : p.m;
         p.k        = whole_groups ? (p.k + 7) / 8 * 8 : p.k / 2 * 2;

@@ -12,7 +12,7 @@
 #define TILE_LAYOUT TILE_LINES
 #include "kernels/x86/kernels_tile_table.h"
 
-static const struct attend_kind kind_bf16 = {.tiles = tiles_dot, .bytes = 2, .words = true};
+static const struct attend_kind kind_bf16 = {.tiles = tiles_dot, .bytes = 2};
 
 static void attend_bf16_avx512bf16(const struct tw_attend *a)
 {

@@ -17,6 +17,18 @@
 #define TILE_LAYOUT TILE_BLOCK
 #include "kernels/x86/kernels_tile_table.h"
 
+#define TILE_TABLE tiles_codes
+#define TILE_LIST  TILE_CODE_SHAPES
+#define TILE_KIND  TILE_BF16
+#define TILE_KEEPS false
+#include "kernels/x86/kernels_tile_table.h"
+
+#define TILE_TABLE tiles_keep
+#define TILE_LIST  TILE_KEEP_SHAPES
+#define TILE_KIND  TILE_BF16
+#define TILE_KEEPS true
+#include "kernels/x86/kernels_tile_table.h"
+
 static void matmul_f32_f32_avx2(struct tw_matmul *mm, int thread, int n_threads)
 {
     const struct matmul_kind kind = {.tiles = tiles_f32, .weight_bytes = 4};
@@ -25,13 +37,18 @@ static void matmul_f32_f32_avx2(struct tw_matmul *mm, int thread, int n_threads)
 
 static void matmul_f32_bf16_avx2(struct tw_matmul *mm, int thread, int n_threads)
 {
-    const struct matmul_kind kind = {.tiles = tiles_bf16, .weight_bytes = 2};
+    const struct matmul_kind kind = {
+        .tiles = tiles_bf16, .code_tiles = tiles_codes, .keep_tiles = tiles_keep, .weight_bytes = 2};
     matmul_v16(mm, thread, n_threads, &kind);
 }
 
 static void matmul_bf16_avx2(struct tw_matmul *mm, int thread, int n_threads)
 {
-    const struct matmul_kind kind = {.tiles = tiles_bf16, .weight_bytes = 2, .round = true};
+    const struct matmul_kind kind = {.tiles        = tiles_bf16,
+                                     .code_tiles   = tiles_codes,
+                                     .keep_tiles   = tiles_keep,
+                                     .weight_bytes = 2,
+                                     .round        = true};
     matmul_v16(mm, thread, n_threads, &kind);
 }
 
@@ -47,6 +64,7 @@ static void pack_bf16_avx2(void *block, const float *x, size_t ldx, size_t rows,
 
 void tw_kernels_matmul_avx2(struct tw_kernels *k)
 {
+    k->compressed      = true;
     k->tile_rows       = TILE_ROWS;
     k->pack_f32        = pack_f32_avx2;
     k->pack_bf16       = pack_bf16_avx2;

@@ -13,35 +13,23 @@
 #define TILE_LAYOUT TILE_BLOCK
 #include "kernels/x86/kernels_tile_table.h"
 
-#define TILE_TABLE  tiles_codes
-#define TILE_LIST   TILE_CODE_SHAPES
-#define TILE_KIND   TILE_CODES
-#define TILE_LAYOUT TILE_BLOCK
+#define TILE_TABLE tiles_codes
+#define TILE_LIST  TILE_CODE_SHAPES
+#define TILE_KIND  TILE_DOT
+#define TILE_KEEPS false
 #include "kernels/x86/kernels_tile_table.h"
 
-#define TILE_TABLE  tiles_keep
-#define TILE_LIST   TILE_KEEP_SHAPES
-#define TILE_KIND   TILE_KEEP
-#define TILE_LAYOUT TILE_BLOCK
+#define TILE_TABLE tiles_keep
+#define TILE_LIST  TILE_KEEP_SHAPES
+#define TILE_KIND  TILE_DOT
+#define TILE_KEEPS true
 #include "kernels/x86/kernels_tile_table.h"
-
-/* Groups [begin, end) of a compressed panel as they were. */
-static void expand_avx512bf16(char *to, const char *from, size_t begin, size_t end, const uint8_t *upper)
-{
-    for (size_t g = begin; g < end; g++, to += TW_PLAIN_BYTES) {
-        v16 lines[TW_GROUP_PAIRS];
-        tile_decode(from + g * TW_GROUP_BYTES, 0, upper, lines);
-        tile_decode(from + g * TW_GROUP_BYTES, 1, upper, lines + 2);
-        memcpy(to, lines, sizeof lines);
-    }
-}
 
 static void matmul_bf16_avx512bf16(struct tw_matmul *mm, int thread, int n_threads)
 {
     const struct matmul_kind kind = {.tiles        = tiles_dot,
                                      .code_tiles   = tiles_codes,
                                      .keep_tiles   = tiles_keep,
-                                     .expand       = expand_avx512bf16,
                                      .weight_bytes = 2,
                                      .words        = true,
                                      .round        = true};
@@ -56,7 +44,6 @@ static void pack_bf16_avx512bf16(void *block, const float *x, size_t ldx, size_t
 void tw_kernels_matmul_avx512bf16(struct tw_kernels *k)
 {
     k->bf16_dot    = true;
-    k->compressed  = true;
     k->pack_bf16   = pack_bf16_avx512bf16;
     k->matmul_bf16 = matmul_bf16_avx512bf16;
 }

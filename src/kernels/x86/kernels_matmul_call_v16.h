@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* What a matmul around the innermost loop is made of: calls, pieces of their inputs (the tree over leaves), tasks.
- * Include after kernels_tile.h. */
+ * Include after kernels_tile_codes.h. */
 #ifndef TW_KERNELS_MATMUL_CALL_V16_H
 #define TW_KERNELS_MATMUL_CALL_V16_H
 
 #include "kernels/kernels_levels.h"
-
-typedef void matmul_expand_fn(char *to, const char *from, size_t begin, size_t end, const uint8_t *upper);
+#include "kernels/x86/kernels_tile_codes.h"
 
 /* What distinguishes the three matmuls of a level. */
 struct matmul_kind {
     tile_fn *const (*tiles)[TILE_ROWS + 1];
-    tile_fn *const (*code_tiles)[TILE_ROWS + 1]; /* that decode compressed panels ... */
+    tile_fn *const (*code_tiles)[TILE_ROWS + 1]; /* that decode compressed panels; NULL: there are none ... */
     tile_fn *const (*keep_tiles)[TILE_ROWS + 1]; /* ... and keep what they decoded */
-    matmul_expand_fn *expand;                    /* tw_expand_groups; NULL: no compressed panels */
     size_t weight_bytes;
     bool words; /* packed rows are words of two bf16 */
     bool round; /* rows are rounded to bf16: a leaf is one chain, and SwiGLU's result is rounded */
@@ -31,7 +29,7 @@ enum {
     PIECE_BYTES  = 256 << 10, /* rows of a piece that stay in L2 while the panels of a unit pass by */
     PIECE_GROUPS = 2,         /* groups of panels of such a unit */
     PIECE_BLOCKS = 6,         /* row blocks of one, when fewer balance the threads better */
-    CODE_BLOCKS  = 2,         /* most blocks of rows for each of which compressed panels are decoded */
+    NEXT_PANELS  = 8,         /* what is beside compressed panels is asked for so many panels ahead */
     SUMS_FLOATS  = TILE_VECTORS * 16,
     MOST_PIECES  = 2 * TW_MAX_LEAVES
 };
@@ -71,11 +69,12 @@ struct matmul_task {
     const char *w[TILE_PANELS]; /* the same, or where they were expanded to, from pair w_from of the call */
     size_t w_from;
     tile_fn *const (*tiles)[TILE_ROWS + 1];
-    bool coded;              /* which decode */
-    char *keep[TILE_PANELS]; /* keep_tiles: where the panels are expanded to */
-    size_t streams;          /* panels in w */
-    size_t panel, panels;    /* output panels of the group */
-    float *waiting;          /* the stack of subtrees, level_floats apart */
+    bool coded; /* which decode ... */
+    bool keeps; /* ... and keep what they decoded, from pair w_from on: */
+    char *keep[TILE_PANELS];
+    size_t streams;       /* panels in w */
+    size_t panel, panels; /* output panels of the group */
+    float *waiting;       /* the stack of subtrees, level_floats apart */
     size_t level_floats;
 };
 
@@ -92,7 +91,7 @@ static void matmul_cut_leaf(struct matmul_call *call, size_t begin, size_t end, 
 {
     const size_t n      = end - begin;
     const size_t chain  = call->kind->round ? 0 : tw_chain_inputs(n);
-    const size_t grain  = chain == 0 ? 2 : chain;
+    const size_t grain  = chain == 0 ? TW_GROUP_INPUTS : chain;
     const size_t pieces = most == 0 ? 1 : (n + most - 1) / most;
     const size_t step   = ((n + pieces - 1) / pieces + grain - 1) / grain * grain;
     for (size_t k = begin; k < end; k += step) {

@@ -31,6 +31,18 @@ static uint32_t matmul_plain_from(const struct tw_codes *codes, size_t panel, si
     return i;
 }
 
+/* tw_expand_groups */
+static void matmul_expand_groups(char *to, const char *from, size_t begin, size_t end, const uint8_t *upper)
+{
+    const v16 table = v16_table(upper);
+    for (size_t g = begin; g < end; g++, to += TW_PLAIN_BYTES) {
+        v16 lines[TW_GROUP_PAIRS];
+        v16_decode(from + g * TW_GROUP_BYTES, 0, table, lines);
+        v16_decode(from + g * TW_GROUP_BYTES, 1, table, lines + 2);
+        memcpy(to, lines, sizeof lines);
+    }
+}
+
 /* Expand the panels of the task, inputs [begin, end) of the call. */
 static void matmul_expand(struct matmul_task *task, size_t begin, size_t end)
 {
@@ -42,7 +54,7 @@ static void matmul_expand(struct matmul_task *task, size_t begin, size_t end)
     for (size_t s = 0; s < task->streams; s++, out += (to - from) * TW_PLAIN_BYTES) {
         size_t panel;
         const struct tw_codes *codes = matmul_codes(task, s, &panel);
-        call->kind->expand(out, matmul_panel(task, s), from, to, codes->upper + panel * TW_UPPER_BYTES);
+        matmul_expand_groups(out, matmul_panel(task, s), from, to, codes->upper + panel * TW_UPPER_BYTES);
         for (uint32_t i = matmul_plain_from(codes, panel, from);
              i < codes->first[panel + 1] && codes->group[i] < to; i++) {
             memcpy(out + (codes->group[i] - from) * TW_PLAIN_BYTES, codes->plain + (size_t)i * TW_PLAIN_BYTES,
@@ -67,7 +79,10 @@ static void matmul_tile_codes(const struct matmul_task *task, const struct matmu
         out->plain_end[p]            = codes->group + codes->first[panel + 1];
         out->plain[p]                = codes->plain + (size_t)plain * TW_PLAIN_BYTES;
         t->w[p]                      = matmul_panel(task, s + p) + begin * TW_GROUP_BYTES;
-        out->keep[p]                 = task->call->keeps ? task->keep[s + p] + piece->begin / 2 * 64 : NULL;
+        __builtin_prefetch(out->upper[p] + NEXT_PANELS * TW_UPPER_BYTES);
+        __builtin_prefetch(codes->first + panel + NEXT_PANELS);
+        __builtin_prefetch(out->plain_end[p] + NEXT_PANELS);
+        out->keep[p] = task->keeps ? task->keep[s + p] + (piece->begin / 2 - task->w_from) * 64 : NULL;
     }
     t->codes = out;
 }

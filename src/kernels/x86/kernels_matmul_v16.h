@@ -121,13 +121,14 @@ static void matmul_task_block(struct matmul_task *task, size_t block)
     task->rows                 = (const char *)mm->rows + 4 * task->block.begin * tw_packed_k(mm->k);
 }
 
-/* The first block of a unit expands the panels on its way, the others find them. */
-static void matmul_task_keep(struct matmul_task *task, bool first)
+/* The first block of a unit keeps inputs [begin, end) of the panels that it decodes, the others find them. */
+static void matmul_task_keep(struct matmul_task *task, bool first, size_t begin, size_t end)
 {
     const struct matmul_call *call = task->call;
-    const size_t panel_bytes       = tw_packed_k(call->mm->k) / 2 * 64;
-    task->coded                    = first;
-    task->tiles                    = first ? call->kind->keep_tiles : call->kind->tiles;
+    const size_t panel_bytes       = tw_packed_k(end - begin) / 2 * 64;
+    task->coded = task->keeps = first;
+    task->tiles               = first ? call->kind->keep_tiles : call->kind->tiles;
+    task->w_from              = begin / 2;
     for (size_t s = 0; s < task->streams; s++) {
         task->keep[s] = call->expanded + s * panel_bytes;
         task->w[s]    = task->keep[s];
@@ -152,7 +153,7 @@ static void matmul_unit(const struct matmul_call *call, const struct tw_unit *un
     for (size_t b = 0; b < n_blocks; b++) {
         matmul_task_block(&task, unit->block_begin + b);
         if (call->keeps && b < 2) {
-            matmul_task_keep(&task, b == 0);
+            matmul_task_keep(&task, b == 0, 0, call->mm->k);
         }
         for (size_t i = 0; i < call->n_pieces; i++) {
             struct matmul_ahead ahead = {.first = NEAR_BYTES, .step = pair_bytes};
@@ -181,13 +182,16 @@ static void matmul_unit_pieces(const struct matmul_call *call, const struct tw_u
             const size_t left = panels - g * width, last = g + 1 == groups;
             const size_t next = !last ? group_bytes : i + 1 < call->n_pieces ? bytes - g * group_bytes : 0;
             matmul_task_panels(&task, unit->panel_begin + g * width, left < width ? left : width);
-            if (call->expanded != NULL) {
+            if (call->expanded != NULL && !call->keeps) {
                 matmul_expand(&task, call->pieces[i].begin, call->pieces[i].end);
             }
             for (size_t b = 0; b < n_blocks; b++) {
                 const struct matmul_ahead ahead = {.first = next + b * bytes / n_blocks,
                                                    .step  = (pair_bytes + n_blocks - 1) / n_blocks};
                 matmul_task_block(&task, unit->block_begin + b);
+                if (call->keeps && b < 2) {
+                    matmul_task_keep(&task, b == 0, call->pieces[i].begin, call->pieces[i].end);
+                }
                 task.waiting = scratch + (g * n_blocks + b) * SUMS_FLOATS;
                 matmul_task_run(&task, i, &ahead);
             }
@@ -258,8 +262,7 @@ static bool matmul_in_pieces(struct matmul_call *call, size_t row_bytes, int n_t
     if (chunks * groups < 16 * (size_t)n_threads) {
         *group = call->width;
     }
-    *chunk      = (call->blocks + chunks - 1) / chunks;
-    call->keeps = false;
+    *chunk = (call->blocks + chunks - 1) / chunks;
     return true;
 }
 
@@ -273,14 +276,14 @@ static void matmul_prepare(struct matmul_call *call, int thread)
     call->coded                = false;
     call->keeps                = false;
     call->expanded             = NULL;
-    if (mm->codes.upper == NULL || call->kind->code_tiles == NULL) { /* other levels are given plain ones */
+    if (mm->codes.upper == NULL || call->kind->code_tiles == NULL) {
         return;
     }
     call->pair_bytes = TW_GROUP_BYTES / TW_GROUP_PAIRS;
     matmul_plan(call, 0);
     const bool whole = matmul_whole_groups(call);
     call->n_pieces   = 0;
-    call->coded      = whole && call->blocks <= CODE_BLOCKS;
+    call->coded      = whole && call->blocks <= TILE_CODE_BLOCKS;
     call->keeps      = whole && !call->coded;
     if (call->coded) {
         call->tiles = call->kind->code_tiles;

@@ -47,7 +47,8 @@ static void pack_v16(void *block, const float *x, size_t ldx, size_t rows, size_
             const float *row = x + r * ldx;
 #ifdef __AVX512BF16__
             if (words) {
-                t[r] = v16_pairs_bf16(pack_load(row, 2 * c, k, true), pack_load(row, 2 * c + 16, k, true));
+                t[r] = v16_round_pairs_bf16(pack_load(row, 2 * c, k, false),
+                                            pack_load(row, 2 * c + 16, k, false));
                 continue;
             }
 #endif

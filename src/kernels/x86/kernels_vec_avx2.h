@@ -20,13 +20,25 @@
 #endif
 
 enum {
-    TILE_ROWS    = 6, /* 6 rows x 1 panel: 12 sums, 2 weights, 1 broadcast, 1 mask of the 16 registers */
-    TILE_PANELS  = 4,
-    TILE_VECTORS = 12 /* most rows x panels; SwiGLU's two panels a row included */
+    TILE_ROWS     = 6, /* 6 rows x 1 panel: 12 sums, 2 weights, 1 broadcast, 1 mask of the 16 registers */
+    TILE_PANELS   = 4,
+    TILE_VECTORS  = 12, /* most rows x panels; SwiGLU's two panels a row included */
+    V16_IN_FLIGHT = 1   /* exponentials that are computed side by side: registers are few */
 };
 
 /* X(rows, panels) for every shape that the innermost loop exists in */
 #define TILE_SHAPES(X) X(1, 4) X(1, 2) X(2, 2) X(3, 2) X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1)
+
+/* The same where panels are decoded. */
+#define TILE_CODE_SHAPES(X) X(1, 2) X(2, 2) X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1)
+/* And where several blocks of rows share them: no block is smaller than half of the largest. */
+#define TILE_KEEP_SHAPES(X) X(3, 1) X(4, 1) X(5, 1) X(6, 1)
+
+enum {
+    TILE_TIGHT = 5, /* sums of a tile that leave no registers for decoding two lines */
+    TILE_CODE_BLOCKS =
+        1 /* most blocks of rows each of which decodes; of more the first keeps what it decodes */
+};
 
 typedef struct {
     __m256 lo, hi;
@@ -124,6 +136,14 @@ static inline void v16_accumulate(v16 *sum, v16 a, v16 b)
     __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum->hi) : "x"(a.hi), "x"(b.hi));
 }
 
+/* *sum is in a register here. After a loop it keeps gcc 12 from spilling inside of it for what comes
+ * later. */
+static inline void v16_settle(v16 *sum)
+{
+    __asm__("" : "+x"(sum->lo));
+    __asm__("" : "+x"(sum->hi));
+}
+
 /* a > b ? a : b in every lane: b where one is NaN */
 static inline v16 v16_max(v16 a, v16 b)
 {
@@ -177,6 +197,43 @@ static inline float v16_largest(v16 x)
     b        = _mm_max_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
 }
+
+/* Four lanes of four rows, transposed: lane 4g + r becomes what lane 4r + g was. */
+static inline v16 v16_turn_fours(v16 x)
+{
+    const __m256 low = _mm256_unpacklo_ps(x.lo, x.hi), high = _mm256_unpackhi_ps(x.lo, x.hi);
+    const __m256 low2 = _mm256_permute2f128_ps(low, low, 1), high2 = _mm256_permute2f128_ps(high, high, 1);
+    return (v16){
+        _mm256_permute2f128_ps(_mm256_unpacklo_ps(low, low2), _mm256_unpackhi_ps(low, low2), 0x20),
+        _mm256_permute2f128_ps(_mm256_unpacklo_ps(high, high2), _mm256_unpackhi_ps(high, high2), 0x20)};
+}
+
+/* Lanes of up to 16 rows as trees, rows side by side instead of one after the other: first a[l] + a[l + 8],
+ * then 4, of four rows ... */
+#define V16_TREES(name, op)                                                                     \
+    static inline __m256 name##_two(v16 x, v16 y)                                               \
+    {                                                                                           \
+        const __m256 a = op(x.lo, x.hi), b = op(y.lo, y.hi);                                    \
+        return op(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));      \
+    }                                                                                           \
+    static inline v16 name##_four(const v16 x[4])                                               \
+    {                                                                                           \
+        return (v16){name##_two(x[0], x[1]), name##_two(x[2], x[3])};                           \
+    }                                                                                           \
+    static inline __m256 name##_lanes(__m256 a, __m256 b, __m256 c, __m256 d)                   \
+    {                                                                                           \
+        a = op(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xEE));                   \
+        c = op(_mm256_shuffle_ps(c, d, 0x44), _mm256_shuffle_ps(c, d, 0xEE));                   \
+        return op(_mm256_shuffle_ps(a, c, 0x88), _mm256_shuffle_ps(a, c, 0xDD));                \
+    }                                                                                           \
+    /* ... then 2, 1, of four such: lane r is what became of row r. */                          \
+    static inline v16 name##_rows(v16 a, v16 b, v16 c, v16 d)                                   \
+    {                                                                                           \
+        return v16_turn_fours(                                                                  \
+            (v16){name##_lanes(a.lo, b.lo, c.lo, d.lo), name##_lanes(a.hi, b.hi, c.hi, d.hi)}); \
+    }
+V16_TREES(v16_sum, _mm256_add_ps)
+V16_TREES(v16_largest, _mm256_max_ps)
 
 /* Whether a lane is NaN */
 static inline bool v16_any_nan(v16 x)
@@ -255,6 +312,81 @@ static inline __m256 v8_load_shifted(const char *w)
 static inline v16 v16_pair_bf16_even(const char *w)
 {
     return (v16){v8_load_shifted(w), v8_load_shifted(w + 32)};
+}
+
+/* x & mask, which stays in memory: a tile leaves no register for it. */
+static inline __m256i v8_and(__m256i x, const uint32_t *mask)
+{
+    __m256i y;
+    __asm__("vpand %2, %1, %0" : "=x"(y) : "x"(x), "m"(*(const __m256i *)(const void *)mask));
+    return y;
+}
+
+static _Alignas(32) const uint32_t v8_odd[8]    = {0xFFFF0000, 0xFFFF0000, 0xFFFF0000, 0xFFFF0000,
+                                                   0xFFFF0000, 0xFFFF0000, 0xFFFF0000, 0xFFFF0000};
+static _Alignas(32) const uint32_t v8_nibble[8] = {0x0F0F0F0F, 0x0F0F0F0F, 0x0F0F0F0F, 0x0F0F0F0F,
+                                                   0x0F0F0F0F, 0x0F0F0F0F, 0x0F0F0F0F, 0x0F0F0F0F};
+
+/* A table of 16 bytes, for the next two; both halves are the same */
+static inline v16 v16_table(const uint8_t *bytes)
+{
+    const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+    const __m256 y  = _mm256_castsi256_ps(_mm256_broadcastsi128_si256(x));
+    return (v16){y, y};
+}
+
+static inline __m256 v8_decode_upper(const char *group, const int h, __m256 table)
+{
+    const __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(group + 128));
+    const __m256i y = v8_and(h == 0 ? x : _mm256_srli_epi16(x, 4), v8_nibble);
+    return _mm256_castsi256_ps(_mm256_shuffle_epi8(_mm256_castps_si256(table), y));
+}
+
+/* The upper bytes of lines 2h and 2h + 1 of a compressed group (kernels_compress.h). */
+static inline v16 v16_decode_upper(const char *group, const int h, v16 table)
+{
+    return (v16){v8_decode_upper(group, h, table.lo), v8_decode_upper(group + 32, h, table.lo)};
+}
+
+static inline void v8_interleave(const char *low, __m256 high, __m256 *first, __m256 *second)
+{
+    const __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)low), y = _mm256_castps_si256(high);
+    *first  = _mm256_castsi256_ps(_mm256_unpacklo_epi8(x, y));
+    *second = _mm256_castsi256_ps(_mm256_unpackhi_epi8(x, y));
+}
+
+/* Both lines. */
+static inline void v16_decode(const char *group, const int h, v16 table, v16 out[2])
+{
+    const v16 upper = v16_decode_upper(group, h, table);
+    v8_interleave(group + 64 * h, upper.lo, &out[0].lo, &out[1].lo);
+    v8_interleave(group + 64 * h + 32, upper.hi, &out[0].hi, &out[1].hi);
+}
+
+static inline __m256 v8_line(const char *group, const int j, const char *upper)
+{
+    const __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(group + 64 * (j / 2)));
+    const __m256i y = _mm256_loadu_si256((const __m256i *)(const void *)upper);
+    return _mm256_castsi256_ps(j % 2 == 0 ? _mm256_unpacklo_epi8(x, y) : _mm256_unpackhi_epi8(x, y));
+}
+
+/* Line j with the upper bytes of its pair of lines. */
+static inline v16 v16_decode_line(const char *group, const int j, const char *upper)
+{
+    return (v16){v8_line(group, j, upper), v8_line(group + 32, j, upper + 32)};
+}
+
+/* The odd, and the even halves of 16 words of two bf16, widened */
+static inline v16 v16_odd_bf16(v16 words)
+{
+    return (v16){_mm256_castsi256_ps(v8_and(_mm256_castps_si256(words.lo), v8_odd)),
+                 _mm256_castsi256_ps(v8_and(_mm256_castps_si256(words.hi), v8_odd))};
+}
+
+static inline v16 v16_even_bf16(v16 words)
+{
+    return (v16){_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(words.lo), 16)),
+                 _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(words.hi), 16))};
 }
 
 /* From f32 pairs the lanes come in a shuffled order, which v16_pair_f32_order undoes on the sums. */

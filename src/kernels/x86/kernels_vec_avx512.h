@@ -19,9 +19,10 @@
 #endif
 
 enum {
-    TILE_ROWS    = 14, /* 14 rows x 2 panels: 28 sums, 2 weights, 1 broadcast of the 32 registers */
-    TILE_PANELS  = 4,  /* up to 6 rows x 4 panels */
-    TILE_VECTORS = 28  /* most rows x panels */
+    TILE_ROWS     = 14, /* 14 rows x 2 panels: 28 sums, 2 weights, 1 broadcast of the 32 registers */
+    TILE_PANELS   = 4,  /* up to 6 rows x 4 panels */
+    TILE_VECTORS  = 28, /* most rows x panels */
+    V16_IN_FLIGHT = 4   /* exponentials that are computed side by side */
 };
 
 /* X(rows, panels) for every shape that the innermost loop exists in */
@@ -44,6 +45,12 @@ enum {
     X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(13, 2) X(14, 2) \
     X(7, 1) X(8, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1) X(13, 1) X(14, 1)
 /* clang-format on */
+
+enum {
+    TILE_TIGHT = 24, /* sums of a tile that leave no registers for decoding two lines */
+    TILE_CODE_BLOCKS =
+        2 /* most blocks of rows each of which decodes; of more the first keeps what it decodes */
+};
 
 typedef __m512 v16;
 
@@ -128,6 +135,13 @@ static inline void v16_accumulate(v16 *sum, v16 a, v16 b)
     __asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(a), "v"(b));
 }
 
+/* *sum is in a register here. After a loop it keeps gcc 12 from spilling inside of it for what comes
+ * later. */
+static inline void v16_settle(v16 *sum)
+{
+    __asm__("" : "+v"(*sum));
+}
+
 /* a > b ? a : b in every lane: b where one is NaN */
 static inline v16 v16_max(v16 a, v16 b)
 {
@@ -173,6 +187,27 @@ static inline float v16_largest(v16 x)
     b        = _mm_max_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
 }
+
+/* Lanes of up to 16 rows as trees, rows side by side instead of one after the other: first a[l] + a[l + 8],
+ * then 4, of four rows ... */
+#define V16_TREES(name, op)                                                                               \
+    static inline v16 name##_four(const v16 x[4])                                                         \
+    {                                                                                                     \
+        const v16 a = op(_mm512_shuffle_f32x4(x[0], x[1], 0x44), _mm512_shuffle_f32x4(x[0], x[1], 0xEE)); \
+        const v16 b = op(_mm512_shuffle_f32x4(x[2], x[3], 0x44), _mm512_shuffle_f32x4(x[2], x[3], 0xEE)); \
+        return op(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xDD));                    \
+    }                                                                                                     \
+    /* ... then 2, 1, of four such: lane r is what became of row r. */                                    \
+    static inline v16 name##_rows(v16 a, v16 b, v16 c, v16 d)                                             \
+    {                                                                                                     \
+        a = op(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xEE));                             \
+        c = op(_mm512_shuffle_ps(c, d, 0x44), _mm512_shuffle_ps(c, d, 0xEE));                             \
+        a = op(_mm512_shuffle_ps(a, c, 0x88), _mm512_shuffle_ps(a, c, 0xDD));                             \
+        return _mm512_permutexvar_ps(                                                                     \
+            _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), a);                  \
+    }
+V16_TREES(v16_sum, _mm512_add_ps)
+V16_TREES(v16_largest, _mm512_max_ps)
 
 /* Whether a lane is NaN */
 static inline bool v16_any_nan(v16 x)
@@ -221,6 +256,21 @@ static inline v16 v16_pairs_bf16(v16 low, v16 high)
     return _mm512_castsi512_ps(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
 }
 
+#ifdef __AVX512BF16__
+/* 32 values rounded, as v16_round_bf16 and v16_pairs_bf16 do it. The instruction would flush denormal ones,
+ * so where a value has no exponent (zeros included) it is not used. */
+static inline v16 v16_round_pairs_bf16(v16 low, v16 high)
+{
+    const __m512i exponent = _mm512_set1_epi32(0x7F800000);
+    const __mmask16 l      = _mm512_testn_epi32_mask(_mm512_castps_si512(low), exponent);
+    const __mmask16 h      = _mm512_testn_epi32_mask(_mm512_castps_si512(high), exponent);
+    if (__builtin_expect((l | h) != 0, 0)) {
+        return v16_pairs_bf16(v16_round_bf16(low), v16_round_bf16(high));
+    }
+    return _mm512_castsi512_ps((__m512i)_mm512_cvtne2ps_pbh(high, low));
+}
+#endif
+
 /* ---- panels: 16 columns of one pair of inputs ---- */
 
 static inline v16 v16_pair_bf16_odd(const char *w)
@@ -232,6 +282,49 @@ static inline v16 v16_pair_bf16_odd(const char *w)
 static inline v16 v16_pair_bf16_even(const char *w)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(w), 16));
+}
+
+/* A table of 16 bytes, for the next two */
+static inline v16 v16_table(const uint8_t *bytes)
+{
+    return _mm512_castsi512_ps(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)bytes)));
+}
+
+/* The upper bytes of lines 2h and 2h + 1 of a compressed group (kernels_compress.h). */
+static inline v16 v16_decode_upper(const char *group, const int h, v16 table)
+{
+    const __m512i nibbles = _mm512_loadu_si512(group + 128);
+    const __m512i codes =
+        _mm512_and_si512(h == 0 ? nibbles : _mm512_srli_epi16(nibbles, 4), _mm512_set1_epi8(0xF));
+    return _mm512_castsi512_ps(_mm512_shuffle_epi8(_mm512_castps_si512(table), codes));
+}
+
+/* Both lines. */
+static inline void v16_decode(const char *group, const int h, v16 table, v16 out[2])
+{
+    const __m512i y = _mm512_castps_si512(v16_decode_upper(group, h, table)),
+                  x = _mm512_loadu_si512(group + 64 * h);
+    out[0]          = _mm512_castsi512_ps(_mm512_unpacklo_epi8(x, y));
+    out[1]          = _mm512_castsi512_ps(_mm512_unpackhi_epi8(x, y));
+}
+
+/* Line j with the upper bytes of its pair of lines. */
+static inline v16 v16_decode_line(const char *group, const int j, const char *upper)
+{
+    const __m512i x = _mm512_loadu_si512(group + 64 * (j / 2)), y = _mm512_loadu_si512(upper);
+    return _mm512_castsi512_ps(j % 2 == 0 ? _mm512_unpacklo_epi8(x, y) : _mm512_unpackhi_epi8(x, y));
+}
+
+/* The odd, and the even halves of 16 words of two bf16, widened */
+static inline v16 v16_odd_bf16(v16 words)
+{
+    const __m512i mask = _mm512_set1_epi32((int)0xFFFF0000);
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(words), mask));
+}
+
+static inline v16 v16_even_bf16(v16 words)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(words), 16));
 }
 
 /* From f32 pairs the lanes come in a shuffled order, which v16_pair_f32_order undoes on the sums. */
