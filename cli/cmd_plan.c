@@ -15,7 +15,6 @@
 #include "cli/terminal.h"
 #include "mesh/mesh_params.h"
 #include "model/model_device.h"
-#include "model/model_packed.h"
 
 #define GIB (1024.0 * 1024.0 * 1024.0)
 
@@ -64,6 +63,9 @@ static trawl_status read_folder(struct plan *p, const char *model_path, struct s
     if (status == TRAWL_OK) {
         status = tw_packed_present(folder, &p->packed, err);
     }
+    if (status == TRAWL_OK && p->packed) {
+        status = tw_packed_inspect(folder, &p->file, err);
+    }
     tw_free(folder);
     return status;
 }
@@ -102,21 +104,29 @@ static int devices_of(const struct cli_args *args)
     return (int)cli_get_int_or(args, "devices", mesh.automatic ? 1 : mesh.data * mesh.model);
 }
 
+/* Of the bytes of plain matrices: how many are held. */
+static double weight_share(const struct plan *p)
+{
+    return p->compressed ? (double)p->file.matrix_bytes / (2 * (double)p->file.matrix_elements) : 1;
+}
+
 /* Everything but the model and the mesh. */
 static trawl_status set_load(struct plan *p, const struct cli_args *args, struct stored stored,
                              struct trawl_error *err)
 {
     struct tw_kernels kernels;
     TW_TRY(tw_kernels_init(&kernels, getenv("TRAWL_ISA"), err));
-    bool wide   = is_float32(args, "dtype");
-    int cores   = tw_cores_available() / devices_of(args);
-    int64_t len = cli_get_int_or(args, "max_model_len", (int64_t)p->config.max_positions);
+    bool wide     = is_float32(args, "dtype");
+    p->compressed = p->file.compressed && kernels.compressed;
+    int cores     = tw_cores_available() / devices_of(args);
+    int64_t len   = cli_get_int_or(args, "max_model_len", (int64_t)p->config.max_positions);
     if ((size_t)len > p->config.max_positions) {
         return tw_fail(err, TRAWL_ERR_INVALID, "--max_model_len is %lld, the context of %s is %zu",
                        (long long)len, p->name, p->config.max_positions);
     }
     p->load = (struct tw_mesh_load){
         .weight_bytes     = wide ? stored.panel : 2,
+        .weight_share     = weight_share(p),
         .embed_bytes      = stored.row,
         .kv_bytes         = (cli_has(args, "kv_dtype") ? is_float32(args, "kv_dtype") : wide) ? 4 : 2,
         .batch            = (size_t)cli_get_int(args, "batch_size"),
@@ -125,7 +135,7 @@ static trawl_status set_load(struct plan *p, const struct cli_args *args, struct
         .page_tokens      = TW_KV_BLOCK,
         .extra_logit_rows = EXTRA_LOGIT_ROWS,
         .threads          = (size_t)cli_get_int_or(args, "threads", cores < 1 ? 1 : cores),
-        .thread_bytes     = tw_device_thread_bytes(&kernels, &p->config, false),
+        .thread_bytes     = tw_device_thread_bytes(&kernels, &p->config, p->compressed),
         .kv               = strcmp(cli_get_string(args, "kv_sharding"), "heads") == 0 ? TW_MESH_KV_HEADS
                                                                                       : TW_MESH_KV_SEQUENCE,
     };
@@ -149,8 +159,8 @@ static trawl_status set_rates(struct plan *p, const struct cli_args *args, struc
             cores       = tw_cores_available();
         double all_read = 0, all_flops = 0;
         enum tw_dtype compute = is_float32(args, "dtype") ? TW_DTYPE_F32 : TW_DTYPE_BF16;
-        TW_TRY(plan_probe(&p->model, threads < cores ? threads : cores, compute, p->packed, &all_read,
-                          &all_flops, err));
+        TW_TRY(plan_probe(&p->model, threads < cores ? threads : cores, compute, p->packed && !p->compressed,
+                          &all_read, &all_flops, err));
         read  = read > 0 ? read : all_read / devices;
         flops = flops > 0 ? flops : all_flops / devices;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Weights in the layout of the kernels, on disk. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -12,6 +13,7 @@
 #include "cli/model_folder.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
+#include "kernels/kernels.h"
 #include "model/model_packed.h"
 
 enum { MIB = 1 << 20 };
@@ -44,6 +46,15 @@ static trawl_status say(const char *folder, uint64_t bytes, const char *what, do
     return status;
 }
 
+/* Unless it was said: where those who map the file here would take compressed weights from the checkpoint too. */
+static trawl_status shall_compress(const struct cli_args *args, bool *out, struct trawl_error *err)
+{
+    struct tw_kernels kernels;
+    TW_TRY(tw_kernels_init(&kernels, getenv("TRAWL_ISA"), err));
+    *out = cli_get_int_or(args, "compress_weights", kernels.compressed) != 0;
+    return TRAWL_OK;
+}
+
 static trawl_status pack(const struct cli_args *args, const char *folder, int n_threads,
                          struct trawl_error *err)
 {
@@ -59,6 +70,7 @@ static trawl_status pack(const struct cli_args *args, const char *folder, int n_
         .on_tick    = tick,
         .user       = &progress,
     };
+    TW_TRY(shall_compress(args, &job.compress, err));
     uint64_t start = tw_clock_ns();
     cli_progress_start(&progress, "shard", "MiB", 0, cli_get_flag(args, "quiet"));
     trawl_status status = tw_packed_write(&job, &result, err);
@@ -70,7 +82,8 @@ static trawl_status pack(const struct cli_args *args, const char *folder, int n_
     if (result.exact) {
         serves = result.weight == TW_DTYPE_BF16 ? "bfloat16 and float32" : "float32";
     }
-    (void)snprintf(what, sizeof what, "serves %s, weights %s", serves, hex);
+    (void)snprintf(what, sizeof what, "%s, serves %s, weights %s",
+                   result.n_compressed > 0 ? "compressed" : "plain", serves, hex);
     return say(job.output_dir, result.file_bytes, what, (double)(tw_clock_ns() - start) / 1e9, err);
 }
 

@@ -145,9 +145,10 @@ static const struct cli_option model_options[] = {
      .fallback = "1",
      .help     = "1: bfloat16 weights take three quarters of their bytes in memory",
      .text =
-         "Without loss, so the results do not depend on it. Fewer sequences at once are decoded faster, by a "
-         "quarter and more; loading takes longer. Where the processor has no fast bfloat16 dot product, with "
-         "--dtype float32 and with packed weights (trawl shard) they stay as they are."},
+         "Without loss, so the results do not depend on it. Few sequences at once are decoded faster, by a "
+         "quarter and more; loading takes longer. Weights that float32 needs as float32 stay plain, and all "
+         "do on processors without AVX2. Packed weights (trawl shard) are mapped as the file has them; where "
+         "they are compressed and must be plain they are expanded into memory."},
     {.name = "verify_weights",
      .type = CLI_FLAG,
      .help = "check every checksum of packed weights (trawl shard) before using them"},

@@ -135,6 +135,17 @@ static const struct cli_option shard_options[] = {
      .text =
          "A checkpoint in bfloat16 is packed without loss and serves both. Others are rounded for bfloat16, "
          "or kept as float32."},
+    {.name    = "compress_weights",
+     .type    = CLI_INT,
+     .choices = "0|1",
+     .unset   = "1 where this processor computes with such weights",
+     .help    = "1: bfloat16 weights take three quarters of their bytes in the file",
+     .text =
+         "Without loss, so the results do not depend on it. They are mapped as they are, and fewer sequences "
+         "at "
+         "once are decoded faster, as with the option of the same name of other commands. A processor whose "
+         "kernels do not compute with them expands them into memory of each process when it starts: choose 0 "
+         "for that. Matrices that would not be smaller stay plain."},
     {.name      = "threads",
      .aliases   = "t",
      .type      = CLI_INT,

@@ -6,13 +6,16 @@
 
 #include "cli/plan_speed.h"
 #include "model/model_config.h"
+#include "model/model_packed.h"
 #include "json/json.h"
 
 struct plan {
     /* Asked for. */
     char name[192]; /* folder or preset */
     struct tw_model_config config;
-    bool packed; /* the folder holds packed weights */
+    bool packed;                /* the folder holds packed weights, and ... */
+    struct tw_packed_info file; /* ... these */
+    bool compressed;            /* they are, and are computed with as they are */
     struct tw_mesh_model model;
     struct tw_mesh mesh;
     struct tw_mesh_load load;

@@ -204,7 +204,7 @@ trawl_status plan_probe(const struct tw_mesh_model *model, int n_threads, enum t
 {
     struct probe p = {.n_threads = n_threads, .bf16 = compute == TW_DTYPE_BF16};
     TW_TRY(tw_kernels_init(&p.kernels, getenv("TRAWL_ISA"), err));
-    p.compressed = p.bf16 && p.kernels.compressed && !plain;
+    p.compressed = p.kernels.compressed && !plain;
     p.fn         = p.bf16 ? p.kernels.matmul_bf16 : p.kernels.matmul_f32_bf16;
     set_products(&p, model);
     trawl_status status = make_memory(&p, err);

@@ -25,7 +25,9 @@ static trawl_status fill_memory(const struct plan *p, struct cli_table *t, struc
     TW_TRY(cli_table_add(t, err, "memory of rank %d", m->rank));
     TW_TRY(cli_table_add(t, err, "GiB"));
     TW_TRY(cli_table_add(t, err, "%s", ""));
-    TW_TRY(add_bytes(t, "weights", m->weights, "packed matrices, norms, biases", err));
+    TW_TRY(add_bytes(t, "weights", m->weights,
+                     p->compressed ? "compressed matrices, norms, biases" : "packed matrices, norms, biases",
+                     err));
     TW_TRY(add_bytes(t, "embedding", m->embedding, "rows of the table, mapped from the file", err));
     TW_TRY(add_bytes(t, "KV cache", m->kv, p->load.kv == TW_MESH_KV_HEADS ? "by heads" : "by sequence", err));
     TW_TRY(add_bytes(t, "activations", m->activations, "rows of one step", err));

@@ -20,15 +20,17 @@ struct plan_speed plan_speed_of(const struct tw_mesh_model *model, struct tw_mes
     struct tw_mesh_shard shard     = tw_mesh_shard_of(model, mesh.model, memory->rank);
     struct plan_speed s            = {.context = tw_max_size(load->max_len / 2, 1),
                                       .prompt  = tw_min_size(load->chunk, load->max_len)};
-    double elements = (double)memory->weights / (double)load->weight_bytes; /* of this device's matrices */
+    /* Rates are those of elements, compressed or not: bytes as if plain. */
+    double weights  = (double)memory->weights / load->weight_share;
+    double elements = weights / (double)load->weight_bytes; /* of this device's matrices */
     double head     = (double)tw_range_size(shard.vocab) * (double)model->hidden;
     double batch    = (double)load->batch;
     double queries  = (double)(tw_range_size(shard.q_heads) * model->head_dim);
 
     /* Keys and values: the cache holds max_len tokens, a decoded one reads those before it. */
     double cached = (double)memory->kv * (double)s.context / (double)load->max_len;
-    double read   = larger((double)memory->weights / rates->read_bytes, 2 * elements * batch / rates->flops) +
-                  cached / rates->read_bytes;
+    double read =
+        larger(weights / rates->read_bytes, 2 * elements * batch / rates->flops) + cached / rates->read_bytes;
     double exchange =
         (double)traffic.messages * rates->link_delay + (double)traffic.bytes * batch / rates->link_bytes;
     s.decode_seconds = read / kernel_share + exchange;
@@ -38,7 +40,7 @@ struct plan_speed plan_speed_of(const struct tw_mesh_model *model, struct tw_mes
     double rows    = (double)s.prompt;
     double product = 2 * (elements - head) * rows / rates->flops;
     double attend  = 4 * queries * rows / 2 * (double)model->n_layers * rows / rates->flops;
-    double seconds = (larger(product, (double)memory->weights / rates->read_bytes) + attend) / kernel_share +
+    double seconds = (larger(product, weights / rates->read_bytes) + attend) / kernel_share +
                      head * (double)load->weight_bytes / rates->read_bytes +
                      (double)traffic.messages * rates->link_delay +
                      (double)traffic.bytes * rows / rates->link_bytes;

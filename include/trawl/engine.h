@@ -46,8 +46,9 @@ struct trawl_engine_config {
         *world;           /* trawl/world.h: the processes that share the mesh; NULL: this one has all of it */
     int devices_per_rank; /* devices of each process of a world; 1 */
     int prefix_cache;     /* 1: keys and values of a prefix that was computed before are used again; 0: not */
-    int compress_weights; /* 1: weights of a bfloat16 engine are held without loss in three quarters of their
-                             bytes, where kernels take them so; 0: not. The results are the same. 1 */
+    int compress_weights; /* 1: bfloat16 weights are held without loss in three quarters of their bytes,
+                             where kernels take them so (AVX2 and up), whatever the dtype; 0: not. Packed weights (trawl shard) stay as
+                             their file has them unless they must be plain. The results are the same. 1 */
     /* Tokens of an answer that are guessed from what stood in its sequence before, and computed in one step, where
      * rows are left over: at most so many a step and sequence, 0 to 64. The results are the same; 0: none. 16 */
     size_t prompt_lookup_num_tokens;

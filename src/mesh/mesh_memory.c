@@ -40,9 +40,19 @@ static size_t padded_columns(const struct tw_mesh_model *m, const struct tw_mesh
     return heads ? columns / m->head_dim * tw_round_up(m->head_dim, PANEL) : tw_round_up(columns, PANEL);
 }
 
+/* `times` matrices of columns x rows elements, as they are held. */
+static void add_matrix(struct sum *s, size_t columns, size_t rows, size_t times,
+                       const struct tw_mesh_load *load)
+{
+    struct sum plain = {0, false};
+    add_product(&plain, columns, rows, load->weight_bytes);
+    plain.value -= (size_t)((double)plain.value * (1 - load->weight_share));
+    add_sum(s, &plain, times);
+}
+
 /* Bytes of one parameter's part as packed: matrices in panels, vectors in f32. */
 static void add_param(struct sum *s, const struct tw_mesh_model *m, const struct tw_mesh_param *p,
-                      size_t held, size_t weight_bytes, size_t times)
+                      size_t held, const struct tw_mesh_load *load, size_t times)
 {
     if (p->n_dims == 1) {
         add_product(s, padded_columns(m, p, held), F32, times);
@@ -50,12 +60,12 @@ static void add_param(struct sum *s, const struct tw_mesh_model *m, const struct
     }
     size_t in  = p->axis == 0 ? held : p->shape[0];
     size_t out = p->axis == 1 ? held : p->shape[1];
-    add_product(s, padded_columns(m, p, out) * tw_round_up(in, PAIR), weight_bytes, times);
+    add_matrix(s, padded_columns(m, p, out), tw_round_up(in, PAIR), times, load);
 }
 
 /* The layers are alike: count the first one n_layers times. */
 static void add_weights(struct sum *s, const struct tw_mesh_model *model, int degree, int rank,
-                        size_t weight_bytes)
+                        const struct tw_mesh_load *load)
 {
     struct tw_mesh_model one = *model;
     one.n_layers             = 1;
@@ -64,11 +74,11 @@ static void add_weights(struct sum *s, const struct tw_mesh_model *model, int de
     for (size_t i = 1; i < n; i++) {
         struct tw_mesh_param p = tw_mesh_param_at(&one, i);
         struct tw_range r      = tw_mesh_param_range(&one, &p, degree, rank);
-        add_param(s, model, &p, tw_range_size(r), weight_bytes, i < in_layer_end ? model->n_layers : 1);
+        add_param(s, model, &p, tw_range_size(r), load, i < in_layer_end ? model->n_layers : 1);
     }
     if (model->tied) { /* the head's panels are packed whether or not its table is the embedding's */
         size_t rows = tw_range_size(tw_mesh_shard_of(model, degree, rank).vocab);
-        add_product(s, tw_round_up(rows, PANEL) * tw_round_up(model->hidden, PAIR), weight_bytes, 1);
+        add_matrix(s, tw_round_up(rows, PANEL), tw_round_up(model->hidden, PAIR), 1, load);
     }
 }
 
@@ -172,6 +182,11 @@ static trawl_status check_load(const struct tw_mesh_load *load, struct trawl_err
                            numbers[i].name);
         }
     }
+    if (!(load->weight_share > 0 && load->weight_share <= 1)) {
+        return tw_fail(err, TRAWL_ERR_INVALID,
+                       "memory plan: the share of the weights' bytes is %g, expected more than 0, at most 1",
+                       load->weight_share);
+    }
     return TRAWL_OK;
 }
 
@@ -182,7 +197,7 @@ static bool plan_device(const struct tw_mesh_model *model, int degree, int rank,
     struct tw_mesh_shard shard = tw_mesh_shard_of(model, degree, rank);
     struct sum weights = {0, false}, embedding = {0, false}, kv = {0, false}, activations = {0, false};
     struct sum scratch = {0, false}, logits = {0, false}, total = {0, false};
-    add_weights(&weights, model, degree, rank, load->weight_bytes);
+    add_weights(&weights, model, degree, rank, load);
     add_embedding(&embedding, model, degree, rank, load->embed_bytes);
     add_kv(&kv, model, &shard, load);
     add_activations(&activations, model, &shard, load);
@@ -214,7 +229,7 @@ trawl_status tw_mesh_memory_plan(const struct tw_mesh_model *model, struct tw_me
     TW_TRY(check_load(load, err));
     struct tw_mesh_memory most = {0};
     struct sum process         = {0, false};
-    add_weights(&process, model, 1, 0, load->weight_bytes);
+    add_weights(&process, model, 1, 0, load);
     add_embedding(&process, model, 1, 0, load->embed_bytes);
     for (int rank = 0; rank < mesh.model; rank++) {
         struct tw_mesh_memory device;

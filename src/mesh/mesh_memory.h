@@ -22,6 +22,7 @@ enum { TW_MESH_KV_SPAN = 1024 };
 /* What is asked of every replica. */
 struct tw_mesh_load {
     size_t weight_bytes;     /* of one element of a weight matrix as packed: 2 (bf16) or 4 (f32) */
+    double weight_share;     /* of the bytes of such matrices that are held: 1, or less of compressed ones */
     size_t embed_bytes;      /* of one element of the embedding table as stored */
     size_t kv_bytes;         /* of one cached key or value element: 2 or 4 */
     size_t batch;            /* sequences in flight */

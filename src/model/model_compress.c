@@ -62,24 +62,36 @@ static void keep_plain(struct tw_plain_groups *found, size_t panel, uint32_t gro
     }
 }
 
+/* Bytes from a panel to the next. */
+static size_t panel_bytes(const struct tw_weight *w)
+{
+    return is_compressed(w) ? tw_compressed_bytes(w->columns)
+                            : tw_panel_elements(w->columns) * tw_dtype_bytes(TW_DTYPE_BF16);
+}
+
+size_t tw_compressor_place(const struct tw_compressor *c, size_t index, size_t panel)
+{
+    return c->offset[index] + panel * panel_bytes(&c->list->weights[index]);
+}
+
 void tw_compressor_add(struct tw_compressor *c, size_t index, size_t begin, size_t end, const uint16_t *from,
-                       void *panels, struct tw_plain_groups *found)
+                       void *to, struct tw_plain_groups *found)
 {
     const struct tw_weight *w = &c->list->weights[index];
-    const size_t elements     = tw_panel_elements(w->columns);
-    uint8_t *to               = (uint8_t *)panels + c->offset[index];
+    const size_t elements = tw_panel_elements(w->columns), bytes = panel_bytes(w);
+    uint8_t *at = to;
     if (!is_compressed(w)) {
-        memcpy(to + begin * elements * sizeof *from, from, (end - begin) * elements * sizeof *from);
+        memcpy(at, from, (end - begin) * bytes);
         return;
     }
     uint32_t *plain = NULL;
     if (found->status == TRAWL_OK) {
         found->status = tw_alloc(w->columns / TW_GROUP_INPUTS, sizeof *plain, &plain, NULL);
     }
-    for (size_t p = begin; p < end && found->status == TRAWL_OK; p++, from += elements) {
+    for (size_t p = begin; p < end && found->status == TRAWL_OK; p++, from += elements, at += bytes) {
         const size_t panel = c->panel[index] + p;
-        const size_t n     = tw_compress_panel(to + p * tw_compressed_bytes(w->columns), from, w->columns,
-                                               c->made.upper + panel * TW_UPPER_BYTES, plain);
+        const size_t n =
+            tw_compress_panel(at, from, w->columns, c->made.upper + panel * TW_UPPER_BYTES, plain);
         c->made.first[panel + 1] = (uint32_t)n; /* a count until all are known */
         for (size_t i = 0; i < n; i++) {
             keep_plain(found, panel, plain[i], from + (size_t)plain[i] * WORDS);
@@ -88,20 +100,32 @@ void tw_compressor_add(struct tw_compressor *c, size_t index, size_t begin, size
     tw_free(plain);
 }
 
-trawl_status tw_compressor_finish(struct tw_compressor *c, const struct tw_plain_groups *found, size_t n,
-                                  bool *worth, struct trawl_error *err)
+trawl_status tw_compressor_count(const struct tw_plain_groups *found, size_t n, size_t *n_plain,
+                                 struct trawl_error *err)
 {
-    struct tw_compression *m = &c->made;
+    *n_plain = 0;
     for (size_t i = 0; i < n; i++) {
         if (found[i].status != TRAWL_OK) {
             return tw_fail(err, found[i].status, "out of memory for weights that are kept plain");
         }
-        m->n_plain += found[i].n;
+        *n_plain += found[i].n;
     }
-    *worth = m->n_plain * (TW_PLAIN_BYTES + sizeof *m->group) <
-             c->groups * (TW_PLAIN_BYTES - TW_GROUP_BYTES) - m->panels * (sizeof *m->first + TW_UPPER_BYTES);
-    if (!*worth) {
-        return TRAWL_OK;
+    return TRAWL_OK;
+}
+
+bool tw_compressor_pays(const struct tw_compressor *c, size_t n_plain)
+{
+    const struct tw_compression *m = &c->made;
+    return n_plain * (TW_PLAIN_BYTES + sizeof *m->group) + m->panels * (sizeof *m->first + TW_UPPER_BYTES) <
+           c->groups * (TW_PLAIN_BYTES - TW_GROUP_BYTES);
+}
+
+trawl_status tw_compressor_finish(struct tw_compressor *c, const struct tw_plain_groups *found, size_t n,
+                                  struct trawl_error *err)
+{
+    struct tw_compression *m = &c->made;
+    for (size_t i = 0; i < n; i++) {
+        m->n_plain += found[i].n;
     }
     TW_TRY(tw_alloc(m->n_plain, sizeof *m->group, &m->group, err));
     TW_TRY(tw_big_alloc(m->n_plain * TW_PLAIN_BYTES, &m->plain, err));

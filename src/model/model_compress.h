@@ -38,14 +38,20 @@ trawl_status tw_compressor_make(struct tw_compressor *c, const struct tw_weight_
                                 struct trawl_error *err);
 void tw_compressor_release(struct tw_compressor *c); /* what was made goes too, unless it was taken */
 
-/* Compress panels [begin, end) of matrix `index`, bf16 panels one after the other, to the matrix' place behind
- * `panels`. Any thread, each with its own `found`. */
+/* Bytes before a panel of matrix `index`. */
+size_t tw_compressor_place(const struct tw_compressor *c, size_t index, size_t panel);
+/* Compress panels [begin, end) of matrix `index`, bf16 panels one after the other, to `to`, the place of the
+ * first of them. Any thread, each with its own `found`. */
 void tw_compressor_add(struct tw_compressor *c, size_t index, size_t begin, size_t end, const uint16_t *from,
-                       void *panels, struct tw_plain_groups *found);
-/* When all panels were added: put together what the threads found. *worth: whether the panels and their codes are
- * smaller than plain ones; weights of a trained model are. */
+                       void *to, struct tw_plain_groups *found);
+/* The groups that the threads have kept plain so far. */
+trawl_status tw_compressor_count(const struct tw_plain_groups *found, size_t n, size_t *n_plain,
+                                 struct trawl_error *err);
+/* Are panels and codes with so many plain groups smaller than plain panels? Those of a trained model are. */
+bool tw_compressor_pays(const struct tw_compressor *c, size_t n_plain);
+/* When all panels were added, once: put together what the threads found. */
 trawl_status tw_compressor_finish(struct tw_compressor *c, const struct tw_plain_groups *found, size_t n,
-                                  bool *worth, struct trawl_error *err);
+                                  struct trawl_error *err);
 /* The codes of matrix `index`; zeros when it is plain. */
 struct tw_codes tw_compressor_codes(const struct tw_compressor *c, size_t index);
 

@@ -59,7 +59,7 @@ static void lay_out(struct tw_device *d, struct carve *c)
     d->narrow     = take(c, d->config.max_logit_rows * sizeof *d->narrow);
     d->leaf_end   = take(c, 2 * sizeof *d->leaf_end);
 
-    d->thread_scratch_bytes = tw_device_thread_bytes(d->kernels, m, d->model->compression != NULL);
+    d->thread_scratch_bytes = tw_device_thread_bytes(d->kernels, m, d->model->codes_bytes > 0);
     d->thread_scratch       = take(c, d->thread_scratch_bytes * (size_t)d->config.n_threads);
 }
 

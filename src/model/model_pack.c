@@ -163,6 +163,7 @@ static void pack_matrix(struct tw_binding *b, size_t index, size_t piece, uint8_
     const struct tw_safetensors_tensor *t = b->tensors[index];
     size_t size                           = tw_dtype_bytes(t->dtype);
     size_t panel_bytes                    = tw_panel_elements(linear->k) * tw_dtype_bytes(b->weight);
+    uint64_t hash                         = 0;
     size_t begin, end;
     tw_binding_panels_of(b, piece, &begin, &end);
     for (size_t p = begin; p < end; p++) {
@@ -174,8 +175,9 @@ static void pack_matrix(struct tw_binding *b, size_t index, size_t piece, uint8_
         if (!all_finite(from, t->dtype, n * linear->k)) {
             atomic_store_explicit(&b->bad[index], 1, memory_order_relaxed);
         }
-        b->hashes[piece] = mix(b->hashes[piece], from, n * linear->k * size);
+        hash = mix(hash, from, n * linear->k * size);
     }
+    b->hashes[piece] = hash;
 }
 
 void tw_binding_pack(struct tw_binding *b, size_t piece, void *to)
@@ -193,11 +195,6 @@ void tw_binding_pack(struct tw_binding *b, size_t piece, void *to)
     if (!all_finite(from, b->embed->dtype, rows * b->embed->shape[1])) {
         atomic_store_explicit(&b->bad[index], 1, memory_order_relaxed);
     }
-}
-
-void tw_binding_rewind(struct tw_binding *b)
-{
-    memset(b->hashes, 0, tw_binding_pieces(b) * sizeof *b->hashes);
 }
 
 /* ---- vectors ---- */

@@ -43,11 +43,8 @@ size_t tw_binding_weight_of(const struct tw_binding *b, size_t piece);
 void tw_binding_panels_of(const struct tw_binding *b, size_t piece, size_t *begin, size_t *end);
 
 /* Pack one piece into `to`, the place of its first panel, and hash what it was made from. Pieces of the
- * embedding are only hashed. Any thread; each piece once. */
+ * embedding are only hashed. Any thread; a piece may be packed again. */
 void tw_binding_pack(struct tw_binding *b, size_t piece, void *to);
-
-/* Before pieces are packed once more. */
-void tw_binding_rewind(struct tw_binding *b);
 
 /* All vectors into vectors[list->floats], zeroed before; marks those that are not finite. */
 void tw_binding_copy_vectors(struct tw_binding *b, float *vectors);

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/size.h"
 #include "base/thread.h"
+#include "model/model_packed_codes.h"
 
 _Static_assert(sizeof(struct tw_packed_header) == TW_PACKED_HEADER_BYTES, "header list");
 _Static_assert(sizeof(struct tw_packed_entry) == TW_PACKED_ENTRY_BYTES, "entry list");
@@ -90,10 +91,10 @@ static trawl_status check_header(const struct tw_packed_header *h, size_t size, 
         return tw_fail(err, TRAWL_ERR_FORMAT,
                        "%s: was packed on a machine of another byte order; run trawl shard here", what);
     }
-    if (h->version != TW_PACKED_VERSION) {
+    if (h->version < TW_PACKED_PLAIN || h->version > TW_PACKED_VERSION) {
         return tw_fail(err, TRAWL_ERR_FORMAT,
-                       "%s: has layout version %u, this build reads %d; run trawl shard again", what,
-                       h->version, TW_PACKED_VERSION);
+                       "%s: has layout version %u, this build reads %d to %d; run trawl shard again", what,
+                       h->version, TW_PACKED_PLAIN, TW_PACKED_VERSION);
     }
     if (h->file_bytes != size) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: has %zu bytes, its header says %llu: truncated or damaged",
@@ -109,13 +110,21 @@ static trawl_status check_header(const struct tw_packed_header *h, size_t size, 
     return TRAWL_OK;
 }
 
-static trawl_status check_entry(const struct tw_packed_entry *e, size_t index, uint64_t *free_from,
-                                uint64_t size, const char *what, struct trawl_error *err)
+/* A file whose header was checked. */
+struct checked {
+    const uint8_t *bytes;
+    uint64_t size;
+    uint32_t version;
+};
+
+static trawl_status check_entry(const struct checked *data, const struct tw_packed_entry *e, size_t index,
+                                uint64_t *free_from, const char *what, struct trawl_error *err)
 {
+    const uint64_t size = data->size;
     if (memchr(e->name, '\0', sizeof e->name) == NULL) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: the name of weight %zu has no end", what, index);
     }
-    uint64_t at = tw_round_up(*free_from, e->columns > 0 ? TW_PACKED_PAGE : TW_PACKED_LINE);
+    uint64_t at = tw_round_up(*free_from, tw_packed_alignment(e));
     if (e->offset != at || at > size || e->bytes > size - at) {
         return tw_fail(
             err, TRAWL_ERR_FORMAT,
@@ -124,7 +133,15 @@ static trawl_status check_entry(const struct tw_packed_entry *e, size_t index, u
             (unsigned long long)size);
     }
     *free_from = e->offset + e->bytes;
-    return TRAWL_OK;
+    if (!tw_packed_is_compressed(e)) {
+        return TRAWL_OK;
+    }
+    if (data->version == TW_PACKED_PLAIN) {
+        return tw_fail(err, TRAWL_ERR_FORMAT,
+                       "%s: weight \"%s\" is compressed, which layout version %d does not know: damaged",
+                       what, e->name, TW_PACKED_PLAIN);
+    }
+    return tw_packed_check_codes(data->bytes, e, what, err);
 }
 
 trawl_status tw_packed_check(const uint8_t *data, size_t size, const char *what, struct tw_packed_header *h,
@@ -139,10 +156,11 @@ trawl_status tw_packed_check(const uint8_t *data, size_t size, const char *what,
     if (tw_packed_head_hash(data, (size_t)h->head_bytes) != h->head_hash) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: the checksum of header and table is wrong: damaged", what);
     }
-    uint64_t free_from = h->head_bytes;
+    const struct checked checked = {.bytes = data, .size = size, .version = h->version};
+    uint64_t free_from           = h->head_bytes;
     for (size_t i = 0; i < h->n_entries; i++) {
         struct tw_packed_entry e = tw_packed_entry_at(data, i);
-        TW_TRY(check_entry(&e, i, &free_from, size, what, err));
+        TW_TRY(check_entry(&checked, &e, i, &free_from, what, err));
     }
     if (free_from != size) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "%s: its weights end at byte %llu of %zu: damaged", what,
@@ -159,6 +177,7 @@ struct opening {
     const struct tw_log *log;
     char *path;
     struct tw_packed_header header;
+    size_t matrix_bytes, codes_bytes; /* of panels, and of what compressed ones need beside them */
 };
 
 static trawl_status check_dtype(const struct opening *o, struct trawl_error *err)
@@ -184,13 +203,19 @@ static trawl_status check_dtype(const struct opening *o, struct trawl_error *err
     return TRAWL_OK;
 }
 
-/* Entry i must be this weight, stored like this. */
+/* Entry i must be this weight, stored like this; a matrix may be compressed instead. */
 static trawl_status expect_entry(const struct opening *o, size_t i, const char *name, enum tw_dtype dtype,
                                  uint64_t elements, struct tw_packed_entry *e, struct trawl_error *err)
 {
     *e             = tw_packed_entry_at(o->model->packed.data, i);
     uint64_t bytes = elements * tw_dtype_bytes(dtype);
-    if (strcmp(e->name, name) != 0 || e->dtype != (uint32_t)dtype || e->bytes != bytes) {
+    bool fits      = e->bytes == bytes;
+    if (tw_packed_is_compressed(e)) { /* then its bytes follow from its panels, and were checked */
+        const struct tw_weight *w = i < o->list->n ? &o->list->weights[i] : NULL;
+        fits                      = w != NULL && tw_weight_is_matrix(w) && e->columns == w->columns &&
+               e->panels == tw_linear_panels(w->linear);
+    }
+    if (strcmp(e->name, name) != 0 || e->dtype != (uint32_t)dtype || !fits) {
         return tw_fail(
             err, TRAWL_ERR_FORMAT,
             "%s: weight %zu is \"%s\" of %llu bytes, config.json asks for \"%s\" of %llu; run trawl shard "
@@ -203,6 +228,18 @@ static trawl_status expect_entry(const struct opening *o, size_t i, const char *
     return TRAWL_OK;
 }
 
+static void point_matrix(struct opening *o, struct tw_linear *linear, const struct tw_packed_entry *e)
+{
+    size_t panels  = (size_t)e->bytes;
+    linear->panels = o->model->packed.data + e->offset;
+    if (tw_packed_is_compressed(e)) {
+        panels        = (size_t)e->panels * tw_compressed_bytes(e->columns);
+        linear->codes = tw_packed_codes(o->model->packed.data, e);
+    }
+    o->matrix_bytes += panels;
+    o->codes_bytes += (size_t)e->bytes - panels;
+}
+
 static trawl_status point_into(struct opening *o, struct trawl_error *err)
 {
     struct tw_model *m = o->model;
@@ -211,11 +248,10 @@ static trawl_status point_into(struct opening *o, struct trawl_error *err)
         const struct tw_weight *w = &o->list->weights[i];
         bool matrix               = tw_weight_is_matrix(w);
         TW_TRY(expect_entry(o, i, w->name, matrix ? m->weight : TW_DTYPE_F32, w->elements, &e, err));
-        const void *at = m->packed.data + e.offset;
         if (matrix) {
-            w->linear->panels = at;
+            point_matrix(o, w->linear, &e);
         } else {
-            *w->vector = at;
+            *w->vector = (const float *)(const void *)(m->packed.data + e.offset);
         }
     }
     uint32_t stored = tw_packed_entry_at(m->packed.data, o->list->n).dtype;
@@ -242,7 +278,21 @@ static void advise(const struct tw_model *m)
     }
 }
 
-static trawl_status open_mapped(struct opening *o, struct trawl_error *err)
+/* Where nothing computes with compressed panels. The file's pages are given back: they are needed no more. */
+static trawl_status expand(struct opening *o, int n_threads, struct trawl_error *err)
+{
+    const double gib = 1024.0 * 1024.0 * 1024.0;
+    TW_TRY(tw_packed_expand(o->model, o->list, n_threads, err));
+    tw_mapped_file_forget(&o->model->packed);
+    tw_log(
+        o->log, TW_LOG_WARNING,
+        "%s: its weights are compressed, and here they are computed with plain: %.2f GiB were expanded into "
+        "memory of this process; what trawl shard --compress_weights 0 writes is mapped and shared",
+        o->path, (double)o->model->panels_bytes / gib);
+    return TRAWL_OK;
+}
+
+static trawl_status open_mapped(struct opening *o, bool compress, int n_threads, struct trawl_error *err)
 {
     struct tw_model *m = o->model;
     TW_TRY(tw_path_join(m->folder, TW_PACKED_FILE, &o->path, err));
@@ -255,20 +305,60 @@ static trawl_status open_mapped(struct opening *o, struct trawl_error *err)
             o->path);
     }
     TW_TRY(check_dtype(o, err));
-    m->weight       = o->header.weight_dtype == TW_DTYPE_F32 ? TW_DTYPE_F32 : TW_DTYPE_BF16;
-    m->panels_bytes = o->list->matrix_elements * tw_dtype_bytes(m->weight);
-    m->fingerprint  = o->header.fingerprint;
+    m->weight      = o->header.weight_dtype == TW_DTYPE_F32 ? TW_DTYPE_F32 : TW_DTYPE_BF16;
+    m->fingerprint = o->header.fingerprint;
     TW_TRY(point_into(o, err));
     advise(m);
+    if (o->codes_bytes > 0 && !compress) {
+        return expand(o, n_threads, err);
+    }
+    m->panels_bytes = o->matrix_bytes;
+    m->codes_bytes  = o->codes_bytes;
     return TRAWL_OK;
 }
 
-trawl_status tw_packed_open(struct tw_model *model, const struct tw_weight_list *list,
-                            const struct tw_log *log, struct trawl_error *err)
+trawl_status tw_packed_open(struct tw_model *model, const struct tw_weight_list *list, bool compress,
+                            int n_threads, const struct tw_log *log, struct trawl_error *err)
 {
     struct opening o    = {.model = model, .list = list, .log = log};
-    trawl_status status = open_mapped(&o, err);
+    trawl_status status = open_mapped(&o, compress, n_threads, err);
     tw_free(o.path);
+    return status;
+}
+
+/* ---- what is in it ---- */
+
+static void sum_up(const struct tw_mapped_file *file, const struct tw_packed_header *h,
+                   struct tw_packed_info *out)
+{
+    *out = (struct tw_packed_info){.file_bytes = h->file_bytes};
+    for (size_t i = 0; i + 1 < h->n_entries; i++) { /* the last is the embedding's rows */
+        const struct tw_packed_entry e = tw_packed_entry_at(file->data, i);
+        if (e.columns > 0) {
+            const bool compressed = tw_packed_is_compressed(&e);
+            out->compressed       = out->compressed || compressed;
+            out->matrix_bytes += e.bytes;
+            out->matrix_elements += compressed ? e.panels * tw_panel_elements(e.columns)
+                                               : e.bytes / (e.dtype == TW_DTYPE_F32 ? 4 : 2);
+        }
+    }
+}
+
+trawl_status tw_packed_inspect(const char *folder, struct tw_packed_info *out, struct trawl_error *err)
+{
+    char *path                 = NULL;
+    struct tw_mapped_file file = {.data = NULL};
+    struct tw_packed_header header;
+    TW_TRY(tw_path_join(folder, TW_PACKED_FILE, &path, err));
+    trawl_status status = tw_mapped_file_open(&file, path, err);
+    if (status == TRAWL_OK) {
+        status = tw_packed_check(file.data, file.size, path, &header, err);
+        if (status == TRAWL_OK) {
+            sum_up(&file, &header, out);
+        }
+        tw_mapped_file_close(&file);
+    }
+    tw_free(path);
     return status;
 }
 

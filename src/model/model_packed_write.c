@@ -6,20 +6,20 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/size.h"
 #include "base/thread.h"
+#include "model/model_compress.h"
 #include "model/model_pack.h"
-#include "model/model_packed.h"
+#include "model/model_packed_codes.h"
+#include "model/model_packed_folder.h"
 
 /* A stage is written at once, at a multiple of its size: then the page cache takes it in as huge pages, which
  * the next start maps. */
-enum { CHUNK_BYTES = 64 << 20, STAGE_BYTES = 8 << 20, SMALL_FILE_MAX = 1 << 28 };
+enum { CHUNK_BYTES = 64 << 20, STAGE_BYTES = 8 << 20 };
 
 struct writer {
     const struct tw_packed_job *job;
@@ -38,129 +38,56 @@ struct writer {
     size_t staged;
     float *vectors; /* [list.floats] */
     size_t buffer_bytes;
+    uint64_t most_bytes; /* that the file can have: when nothing is compressed */
     /* What the team packs now: pieces [first, first + n) into buffer. */
     size_t first, n;
     _Atomic size_t next;
+    /* What is compressed. */
+    bool coding;                     /* the matrix at hand */
+    struct tw_weight_list one;       /* that matrix alone, and ... */
+    struct tw_compressor compressor; /* ... its codes */
+    struct tw_plain_groups *found;   /* [n_threads]; NULL: nothing is compressed */
+    uint16_t **staging;              /* [n_threads] a piece that is to be compressed */
+    size_t n_compressed;             /* matrices so far */
 };
-
-/* ---- the folder ---- */
-
-static bool same_folder(const char *a, const char *b)
-{
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-static trawl_status copy_file(const char *from_dir, const char *to_dir, const char *name,
-                              struct trawl_error *err)
-{
-    char *from = NULL, *to = NULL, *data = NULL;
-    size_t n            = 0;
-    trawl_status status = tw_path_join(from_dir, name, &from, err);
-    if (status == TRAWL_OK) {
-        status = tw_path_join(to_dir, name, &to, err);
-    }
-    if (status == TRAWL_OK && tw_path_exists(from)) {
-        status = tw_file_read(from, SMALL_FILE_MAX, &data, &n, err);
-        if (status == TRAWL_OK) {
-            status = tw_file_replace(to, data, n, err);
-        }
-    }
-    tw_free(data);
-    tw_free(from);
-    tw_free(to);
-    return status;
-}
-
-/* A checkpoint that is not ours in the output folder would be hidden by the packed file. */
-static trawl_status refuse_checkpoint(const char *dir, struct trawl_error *err)
-{
-    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        char *path = NULL;
-        TW_TRY(tw_path_join(dir, names[i], &path, err));
-        bool there = tw_path_exists(path);
-        tw_free(path);
-        if (there) {
-            return tw_fail(err, TRAWL_ERR_EXISTS,
-                           "%s: holds %s, the checkpoint of another folder; give an empty output folder", dir,
-                           names[i]);
-        }
-    }
-    return TRAWL_OK;
-}
-
-static trawl_status prepare_folder(const struct tw_packed_job *job, struct trawl_error *err)
-{
-    static const char *const names[] = {
-        "config.json",           "generation_config.json",  "tokenizer.json", "vocab.json",
-        "tokenizer_config.json", "special_tokens_map.json", "merges.txt",     "added_tokens.json",
-        "chat_template.jinja",   "chat_template.json"};
-    if (same_folder(job->folder, job->output_dir)) {
-        return TRAWL_OK;
-    }
-    TW_TRY(refuse_checkpoint(job->output_dir, err));
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        TW_TRY(copy_file(job->folder, job->output_dir, names[i], err));
-    }
-    return TRAWL_OK;
-}
-
-static trawl_status check_space(const char *dir, uint64_t need, struct trawl_error *err)
-{
-    const double gib = 1024.0 * 1024.0 * 1024.0;
-    struct statvfs v;
-    if (statvfs(dir, &v) == 0 && (uint64_t)v.f_bavail * v.f_frsize < need) {
-        return tw_fail(err, TRAWL_ERR_LIMIT, "%s: %.2f GiB are free, the packed weights need %.2f GiB", dir,
-                       (double)v.f_bavail * (double)v.f_frsize / gib, (double)need / gib);
-    }
-    return TRAWL_OK;
-}
 
 /* ---- header and table ---- */
 
-static struct tw_packed_entry *add_entry(struct writer *w, size_t i, const char *name, uint64_t *at,
-                                         uint64_t align, uint64_t elements, enum tw_dtype dtype)
+/* A weight behind all that were added; its bytes as if it were plain. */
+static void add_entry(struct writer *w, size_t i, const char *name, size_t rows, size_t columns,
+                      uint64_t elements, enum tw_dtype dtype)
 {
     struct tw_packed_entry *e = &w->entries[i];
     (void)snprintf(e->name, sizeof e->name, "%s", name);
-    *at       = tw_round_up(*at, align);
-    e->offset = *at;
-    e->bytes  = elements * tw_dtype_bytes(dtype);
-    e->dtype  = (uint32_t)dtype;
-    *at += e->bytes;
-    return e;
+    e->rows       = rows;
+    e->columns    = columns;
+    e->bytes      = elements * tw_dtype_bytes(dtype);
+    e->dtype      = (uint32_t)dtype;
+    w->most_bytes = tw_round_up(w->most_bytes, tw_packed_alignment(e)) + e->bytes;
 }
 
-/* Places for everything, in the order of the list; the embedding last. */
-static trawl_status lay_out(struct writer *w, struct trawl_error *err)
+/* Everything in the order of the list, the embedding last. Where a weight begins is known when it is written, because
+ * those before it may be compressed. */
+static trawl_status list_entries(struct writer *w, struct trawl_error *err)
 {
     const struct tw_model_config *c = &w->model.config;
     const struct tw_weight_list *l  = &w->list;
     TW_TRY(tw_alloc(l->n + 1, sizeof *w->entries, &w->entries, err));
-    size_t table         = TW_PACKED_HEADER_BYTES + (l->n + 1) * (size_t)TW_PACKED_ENTRY_BYTES;
-    w->header            = (struct tw_packed_header){.byte_order = 0x01020304u, .version = TW_PACKED_VERSION};
-    uint64_t at          = tw_round_up(table, TW_PACKED_PAGE);
-    w->header.head_bytes = at;
+    const size_t table = TW_PACKED_HEADER_BYTES + (l->n + 1) * (size_t)TW_PACKED_ENTRY_BYTES;
+    w->header          = (struct tw_packed_header){.byte_order   = 0x01020304u,
+                                                   .head_bytes   = tw_round_up(table, TW_PACKED_PAGE),
+                                                   .config_hash  = tw_packed_config_hash(c),
+                                                   .n_entries    = (uint32_t)(l->n + 1),
+                                                   .weight_dtype = (uint32_t)w->binding.weight};
     memcpy(w->header.magic, "TRAWLPAK", sizeof w->header.magic);
+    w->most_bytes  = w->header.head_bytes;
+    w->embed_dtype = w->job->compute == TW_DTYPE_BF16 ? TW_DTYPE_BF16 : w->binding.embed->dtype;
     for (size_t i = 0; i < l->n; i++) {
         const struct tw_weight *weight = &l->weights[i];
-        bool matrix                    = tw_weight_is_matrix(weight);
-        struct tw_packed_entry *e =
-            add_entry(w, i, weight->name, &at, matrix ? TW_PACKED_PAGE : TW_PACKED_LINE, weight->elements,
-                      matrix ? w->binding.weight : TW_DTYPE_F32);
-        e->rows    = weight->rows;
-        e->columns = weight->columns;
+        add_entry(w, i, weight->name, weight->rows, weight->columns, weight->elements,
+                  tw_weight_is_matrix(weight) ? w->binding.weight : TW_DTYPE_F32);
     }
-    w->embed_dtype            = w->job->compute == TW_DTYPE_BF16 ? TW_DTYPE_BF16 : w->binding.embed->dtype;
-    struct tw_packed_entry *e = add_entry(w, l->n, TW_EMBED_ROWS, &at, TW_PACKED_PAGE,
-                                          (uint64_t)c->vocab * c->hidden, w->embed_dtype);
-    e->rows                   = c->vocab;
-    e->columns                = c->hidden;
-    w->header.file_bytes      = at;
-    w->header.config_hash     = tw_packed_config_hash(c);
-    w->header.n_entries       = (uint32_t)(l->n + 1);
-    w->header.weight_dtype    = (uint32_t)w->binding.weight;
+    add_entry(w, l->n, TW_EMBED_ROWS, c->vocab, c->hidden, (uint64_t)c->vocab * c->hidden, w->embed_dtype);
     return TRAWL_OK;
 }
 
@@ -180,8 +107,10 @@ static bool is_exact(const struct writer *w)
 static void fill_head(struct writer *w)
 {
     for (size_t i = 0; i < w->list.n; i++) {
-        w->entries[i].flags = atomic_load(&w->binding.bad[i]) != 0 ? TW_PACKED_NOT_FINITE : 0;
+        w->entries[i].flags |= atomic_load(&w->binding.bad[i]) != 0 ? TW_PACKED_NOT_FINITE : 0;
     }
+    w->header.version     = w->n_compressed > 0 ? TW_PACKED_VERSION : TW_PACKED_PLAIN;
+    w->header.file_bytes  = w->file.written;
     w->header.flags       = is_exact(w) ? TW_PACKED_EXACT : 0;
     w->header.fingerprint = tw_binding_fingerprint(&w->binding, w->vectors);
     memcpy(w->head, &w->header, sizeof w->header);
@@ -192,25 +121,34 @@ static void fill_head(struct writer *w)
 
 /* ---- the weights ---- */
 
+/* Bytes from a panel to the next in the buffer. */
+static size_t panel_bytes(const struct writer *w, size_t index)
+{
+    const size_t k = w->list.weights[index].columns;
+    return w->coding ? tw_compressed_bytes(k) : tw_panel_elements(k) * tw_dtype_bytes(w->binding.weight);
+}
+
 static void pack_main(void *arg, int thread, int n_threads)
 {
     struct writer *w = arg;
-    (void)thread;
     (void)n_threads;
-    size_t origin, end;
+    size_t origin, begin, end;
     tw_binding_panels_of(&w->binding, w->first, &origin, &end);
     size_t index = tw_binding_weight_of(&w->binding, w->first);
-    size_t bytes = index < w->list.n
-                       ? tw_panel_elements(w->list.weights[index].columns) * tw_dtype_bytes(w->binding.weight)
-                       : 0;
+    size_t bytes = index < w->list.n ? panel_bytes(w, index) : 0;
     for (;;) {
         size_t i = atomic_fetch_add(&w->next, 1);
         if (i >= w->n) {
             return;
         }
-        size_t begin;
         tw_binding_panels_of(&w->binding, w->first + i, &begin, &end);
-        tw_binding_pack(&w->binding, w->first + i, w->buffer + (begin - origin) * bytes);
+        uint8_t *to = w->buffer + (begin - origin) * bytes;
+        if (w->coding) {
+            tw_binding_pack(&w->binding, w->first + i, w->staging[thread]);
+            tw_compressor_add(&w->compressor, 0, begin, end, w->staging[thread], to, &w->found[thread]);
+        } else {
+            tw_binding_pack(&w->binding, w->first + i, to);
+        }
     }
 }
 
@@ -227,7 +165,7 @@ static trawl_status flush_stage(struct writer *w, struct trawl_error *err)
     size_t n  = w->staged;
     w->staged = 0;
     TW_TRY(tw_atomic_file_write(&w->file, w->stage, n, err));
-    if (w->job->on_tick != NULL && !w->job->on_tick(w->job->user, w->file.written, w->header.file_bytes)) {
+    if (w->job->on_tick != NULL && !w->job->on_tick(w->job->user, w->file.written, w->most_bytes)) {
         return tw_fail(err, TRAWL_ERR_CANCELLED, "interrupted; nothing was written to %s",
                        w->job->output_dir);
     }
@@ -254,9 +192,14 @@ static trawl_status put(struct writer *w, const uint8_t *data, size_t n, struct 
     return TRAWL_OK;
 }
 
+static uint64_t position(const struct writer *w)
+{
+    return w->file.written + w->staged;
+}
+
 static trawl_status pad_to(struct writer *w, uint64_t offset, struct trawl_error *err)
 {
-    return put(w, NULL, (size_t)(offset - (w->file.written + w->staged)), err);
+    return put(w, NULL, (size_t)(offset - position(w)), err);
 }
 
 /* Give back the whole pages of a part of the checkpoint that has been read. */
@@ -270,23 +213,121 @@ static void release_source(const uint8_t *data, size_t bytes)
     }
 }
 
-static trawl_status write_matrix(struct writer *w, size_t index, struct tw_hash *hash,
+/* Pieces of matrix `index` that the buffer takes, compressed or not. */
+static size_t pieces_at_once(const struct writer *w, size_t index)
+{
+    const size_t panel =
+        tw_panel_elements(w->list.weights[index].columns) * tw_dtype_bytes(w->binding.weight);
+    return panel == 0 ? 1 : tw_max_size(w->buffer_bytes / (panel * TW_PACK_PANELS), 1);
+}
+
+static void forget_found(struct writer *w)
+{
+    for (int i = 0; w->found != NULL && i < w->job->n_threads; i++) {
+        w->found[i].n = 0;
+    }
+}
+
+/* Compress matrix `index` to see whether that makes it smaller; if so its entry says what it takes. A matrix that
+ * the buffer takes as a whole is in it then. */
+static trawl_status try_to_compress(struct writer *w, size_t index, struct trawl_error *err)
+{
+    struct tw_packed_entry *e      = &w->entries[index];
+    const struct tw_weight *weight = &w->list.weights[index];
+    const size_t panels = tw_linear_panels(weight->linear), pieces = pieces_at_once(w, index);
+    const size_t end             = w->binding.first_piece[index + 1];
+    struct tw_packed_parts parts = {0};
+    size_t n_plain               = 0;
+    w->one                       = (struct tw_weight_list){.weights = &w->list.weights[index], .n = 1};
+    w->coding                    = true;
+    forget_found(w);
+    TW_TRY(tw_compressor_make(&w->compressor, &w->one, err));
+    for (size_t p = w->binding.first_piece[index]; w->coding && p < end; p += pieces) {
+        run_pieces(w, p, tw_min_size(pieces, end - p));
+        TW_TRY(tw_compressor_count(w->found, (size_t)w->job->n_threads, &n_plain, err));
+        w->coding = tw_packed_parts_of(panels, weight->columns, n_plain, &parts) && parts.bytes < e->bytes;
+    }
+    if (w->coding) {
+        e->flags |= TW_PACKED_COMPRESSED;
+        e->panels       = panels;
+        e->plain_groups = n_plain;
+        e->bytes        = parts.bytes;
+        w->n_compressed++;
+    }
+    return TRAWL_OK;
+}
+
+static trawl_status write_panels(struct writer *w, size_t index, struct tw_hash *hash,
                                  struct trawl_error *err)
 {
-    const struct tw_weight *weight = &w->list.weights[index];
-    size_t panel                   = tw_panel_elements(weight->columns) * tw_dtype_bytes(w->binding.weight);
-    size_t pieces                  = tw_max_size(w->buffer_bytes / (panel * TW_PACK_PANELS), 1);
-    size_t end                     = w->binding.first_piece[index + 1];
-    for (size_t p = w->binding.first_piece[index]; p < end; p += pieces) {
+    const size_t pieces = pieces_at_once(w, index), panel = panel_bytes(w, index);
+    const size_t begin = w->binding.first_piece[index], end = w->binding.first_piece[index + 1];
+    const bool packed = w->coding && end - begin <= pieces;
+    if (w->coding && !packed) {
+        forget_found(w);
+    }
+    for (size_t p = begin; p < end; p += pieces) {
         size_t n = tw_min_size(pieces, end - p), first, last, unused;
-        run_pieces(w, p, n);
+        if (!packed) {
+            run_pieces(w, p, n);
+        }
         tw_binding_panels_of(&w->binding, p, &first, &unused);
         tw_binding_panels_of(&w->binding, p + n - 1, &unused, &last);
         tw_hash_update(hash, w->buffer, (last - first) * panel);
         TW_TRY(put(w, w->buffer, (last - first) * panel, err));
     }
-    release_source(w->binding.tensors[index]->data, w->binding.tensors[index]->bytes);
     return TRAWL_OK;
+}
+
+/* A part of a compressed matrix at byte `at` of it, zeros before. */
+static trawl_status write_part(struct writer *w, const struct tw_packed_entry *e, size_t at, const void *data,
+                               size_t bytes, struct tw_hash *hash, struct trawl_error *err)
+{
+    static const uint8_t zeros[TW_PACKED_LINE];
+    const size_t gap = (size_t)(e->offset + at - position(w));
+    TW_BUG_ON(gap >= sizeof zeros);
+    tw_hash_update(hash, zeros, gap);
+    TW_TRY(put(w, zeros, gap, err));
+    tw_hash_update(hash, data, bytes);
+    return put(w, data, bytes, err);
+}
+
+static trawl_status write_codes(struct writer *w, const struct tw_packed_entry *e, struct tw_hash *hash,
+                                struct trawl_error *err)
+{
+    const size_t n_threads = (size_t)w->job->n_threads;
+    struct tw_packed_parts parts;
+    size_t n_plain = 0;
+    TW_TRY(tw_compressor_count(w->found, n_threads, &n_plain, err)); /* memory may have run out just now */
+    TW_TRY(tw_compressor_finish(&w->compressor, w->found, n_threads, err));
+    const struct tw_compression *c = &w->compressor.made;
+    TW_BUG_ON(c->n_plain != e->plain_groups ||
+              !tw_packed_parts_of(c->panels, e->columns, c->n_plain, &parts));
+    const size_t first = (c->panels + 1) * sizeof *c->first;
+    TW_TRY(write_part(w, e, parts.plain, c->plain, c->n_plain * TW_PLAIN_BYTES, hash, err));
+    TW_TRY(write_part(w, e, parts.upper, c->upper, c->panels * TW_UPPER_BYTES, hash, err));
+    TW_TRY(write_part(w, e, parts.first, c->first, first, hash, err));
+    return write_part(w, e, parts.group, c->group, c->n_plain * sizeof *c->group, hash, err);
+}
+
+static trawl_status write_matrix(struct writer *w, size_t index, struct tw_hash *hash,
+                                 struct trawl_error *err)
+{
+    const struct tw_safetensors_tensor *t = w->binding.tensors[index];
+    trawl_status status                   = TRAWL_OK;
+    if (w->found != NULL && tw_compressible(w->list.weights[index].columns)) {
+        status = try_to_compress(w, index, err);
+    }
+    if (status == TRAWL_OK) {
+        status = write_panels(w, index, hash, err);
+    }
+    if (status == TRAWL_OK && w->coding) {
+        status = write_codes(w, &w->entries[index], hash, err);
+    }
+    w->coding = false;
+    tw_compressor_release(&w->compressor);
+    release_source(t->data, t->bytes);
+    return status;
 }
 
 /* Rows of the embedding as they are, or rounded to bf16 where the model would round them anyway. */
@@ -338,6 +379,7 @@ static trawl_status write_weight(struct writer *w, size_t i, struct trawl_error 
 {
     struct tw_packed_entry *e = &w->entries[i];
     struct tw_hash *hash      = NULL;
+    e->offset                 = tw_round_up(position(w), tw_packed_alignment(e));
     TW_TRY(pad_to(w, e->offset, err));
     TW_TRY(tw_hash_new(&hash, err));
     trawl_status status = TRAWL_OK;
@@ -361,7 +403,6 @@ static trawl_status write_file(struct writer *w, struct trawl_error *err)
         TW_TRY(write_weight(w, i, err));
     }
     TW_TRY(flush_stage(w, err));
-    TW_BUG_ON(w->file.written != w->header.file_bytes);
     fill_head(w);
     size_t done = 0;
     while (done < w->header.head_bytes) {
@@ -375,6 +416,21 @@ static trawl_status write_file(struct writer *w, struct trawl_error *err)
 }
 
 /* ---- the whole ---- */
+
+static trawl_status make_staging(struct writer *w, struct trawl_error *err)
+{
+    const size_t n = (size_t)w->job->n_threads;
+    size_t longest = 0;
+    for (size_t i = 0; i < w->list.n; i++) {
+        longest = tw_max_size(longest, w->list.weights[i].columns);
+    }
+    TW_TRY(tw_alloc(n, sizeof *w->staging, &w->staging, err));
+    TW_TRY(tw_alloc(n, sizeof *w->found, &w->found, err));
+    for (size_t i = 0; i < n; i++) {
+        TW_TRY(tw_alloc(TW_PACK_PANELS * tw_panel_elements(longest), sizeof(uint16_t), &w->staging[i], err));
+    }
+    return TRAWL_OK;
+}
 
 static trawl_status prepare(struct writer *w, struct trawl_error *err)
 {
@@ -391,8 +447,8 @@ static trawl_status prepare(struct writer *w, struct trawl_error *err)
                    : status;
     }
     TW_TRY(tw_binding_make(&w->binding, &w->list, &m->config, w->files, w->job->compute, err));
-    TW_TRY(lay_out(w, err));
-    w->buffer_bytes = CHUNK_BYTES;
+    TW_TRY(list_entries(w, err));
+    w->buffer_bytes = w->job->buffer_bytes > 0 ? w->job->buffer_bytes : CHUNK_BYTES;
     for (size_t i = 0; i < w->list.n; i++) { /* at least one piece of the widest matrix */
         size_t piece = (size_t)TW_PACK_PANELS * tw_panel_elements(w->list.weights[i].columns) * sizeof(float);
         w->buffer_bytes = tw_max_size(w->buffer_bytes, piece);
@@ -402,14 +458,17 @@ static trawl_status prepare(struct writer *w, struct trawl_error *err)
     TW_TRY(tw_alloc((size_t)w->header.head_bytes, 1, &w->head, err));
     TW_TRY(tw_alloc(w->list.floats, sizeof *w->vectors, &w->vectors, err));
     tw_binding_copy_vectors(&w->binding, w->vectors);
+    if (w->job->compress && w->binding.weight == TW_DTYPE_BF16) {
+        TW_TRY(make_staging(w, err));
+    }
     return tw_team_new(&w->team, w->job->n_threads, tw_wait_policy_for(w->job->n_threads), NULL, err);
 }
 
 static trawl_status write_locked(struct writer *w, struct trawl_error *err)
 {
     char *path = NULL;
-    TW_TRY(prepare_folder(w->job, err));
-    TW_TRY(check_space(w->job->output_dir, w->header.file_bytes, err));
+    TW_TRY(tw_packed_folder_prepare(w->job->folder, w->job->output_dir, err));
+    TW_TRY(tw_packed_folder_space(w->job->output_dir, w->most_bytes, err));
     TW_TRY(tw_path_join(w->job->output_dir, TW_PACKED_FILE, &path, err));
     trawl_status status = tw_atomic_file_open(&w->file, path, err);
     tw_free(path);
@@ -444,6 +503,16 @@ static trawl_status write_in_folder(struct writer *w, struct trawl_error *err)
 
 static void release(struct writer *w)
 {
+    for (int i = 0; i < w->job->n_threads; i++) {
+        if (w->staging != NULL) {
+            tw_free(w->staging[i]);
+        }
+        if (w->found != NULL) {
+            tw_free(w->found[i].groups);
+        }
+    }
+    tw_free(w->staging);
+    tw_free(w->found);
     tw_team_free(w->team);
     tw_binding_release(&w->binding);
     tw_safetensors_close(w->files);
@@ -468,10 +537,11 @@ trawl_status tw_packed_write(const struct tw_packed_job *job, struct tw_packed_r
     }
     if (status == TRAWL_OK) {
         *out = (struct tw_packed_result){
-            .file_bytes  = w->header.file_bytes,
-            .fingerprint = w->header.fingerprint,
-            .weight      = w->binding.weight,
-            .exact       = w->header.flags & TW_PACKED_EXACT,
+            .file_bytes   = w->header.file_bytes,
+            .fingerprint  = w->header.fingerprint,
+            .weight       = w->binding.weight,
+            .exact        = w->header.flags & TW_PACKED_EXACT,
+            .n_compressed = w->n_compressed,
         };
     }
     release(w);

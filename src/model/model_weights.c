@@ -38,7 +38,8 @@ static void pack_piece(struct packing *p, size_t index, size_t piece, int thread
         return;
     }
     tw_binding_pack(&p->binding, piece, p->staging[thread]);
-    tw_compressor_add(&p->compressor, index, begin, end, p->staging[thread], p->model->panels,
+    tw_compressor_add(&p->compressor, index, begin, end, p->staging[thread],
+                      (uint8_t *)p->model->panels + tw_compressor_place(&p->compressor, index, begin),
                       &p->found[thread]);
 }
 
@@ -127,7 +128,6 @@ static trawl_status pack_pieces(struct packing *p, const struct tw_weight_list *
     struct tw_team *team = NULL;
     TW_TRY(tw_team_new(&team, n_threads, tw_wait_policy_for(n_threads), NULL, err));
     atomic_store(&p->next, 0);
-    tw_binding_rewind(&p->binding);
     tw_team_run(team, pack_main, p);
     tw_team_free(team);
     return TRAWL_OK;
@@ -139,12 +139,17 @@ static trawl_status pack_compressed(struct packing *p, const struct tw_weight_li
 {
     struct tw_model *m  = p->model;
     bool worth          = false;
+    size_t n_plain      = 0;
     trawl_status status = make_staging(p, list, n_threads, err);
     if (status == TRAWL_OK) {
         status = pack_pieces(p, list, n_threads, err);
     }
     if (status == TRAWL_OK) {
-        status = tw_compressor_finish(&p->compressor, p->found, (size_t)n_threads, &worth, err);
+        status = tw_compressor_count(p->found, (size_t)n_threads, &n_plain, err);
+        worth  = status == TRAWL_OK && tw_compressor_pays(&p->compressor, n_plain);
+    }
+    if (status == TRAWL_OK && worth) {
+        status = tw_compressor_finish(&p->compressor, p->found, (size_t)n_threads, err);
     }
     if (status == TRAWL_OK && worth) {
         status = tw_alloc(1, sizeof *m->compression, &m->compression, err);
@@ -152,6 +157,7 @@ static trawl_status pack_compressed(struct packing *p, const struct tw_weight_li
     if (status == TRAWL_OK && worth) {
         point_into(p, list);
         *m->compression    = p->compressor.made;
+        m->codes_bytes     = tw_compression_bytes(m->compression);
         p->compressor.made = (struct tw_compression){0};
     }
     free_staging(p, n_threads);
@@ -173,7 +179,7 @@ static trawl_status pack_all(struct packing *p, const struct tw_weight_list *lis
     m->embed_dtype = p->binding.embed->dtype;
     TW_TRY(tw_alloc(list->floats, sizeof *m->vectors, &m->vectors, err));
     tw_binding_copy_vectors(&p->binding, m->vectors);
-    if (compress && m->compute == TW_DTYPE_BF16) {
+    if (compress && m->weight == TW_DTYPE_BF16) {
         TW_TRY(pack_compressed(p, list, n_threads, err));
     } else {
         TW_TRY(pack_pieces(p, list, n_threads, err));
@@ -216,7 +222,7 @@ static trawl_status load(struct tw_model *m, struct tw_weight_list *list, const 
     bool packed = false;
     TW_TRY(tw_packed_present(folder, &packed, err));
     if (packed) {
-        return tw_packed_open(m, list, log, err);
+        return tw_packed_open(m, list, compress, n_threads, log, err);
     }
     TW_TRY(tw_safetensors_open(&m->files, folder, err));
     struct packing packing = {.model = m};
@@ -267,7 +273,7 @@ void tw_model_free(struct tw_model *m)
 
 size_t tw_model_weights_bytes(const struct tw_model *m)
 {
-    return m->panels_bytes + (m->compression == NULL ? 0 : tw_compression_bytes(m->compression));
+    return m->panels_bytes + m->codes_bytes;
 }
 
 void tw_model_embed(const struct tw_model *m, const struct tw_kernels *k, int32_t token, float *x)

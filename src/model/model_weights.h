@@ -47,19 +47,22 @@ struct tw_model {
     struct tw_mapped_file packed; /* ... the packed file, which then holds everything; size 0: none */
     const uint8_t *embed;         /* [vocab, hidden], row-major */
     enum tw_dtype embed_dtype;
-    void *panels;                       /* one allocation for all packed matrices; NULL with a packed file */
-    size_t panels_bytes;                /* of all packed matrices, wherever they are */
-    struct tw_compression *compression; /* what compressed panels need; NULL: all are plain */
-    float *vectors;                     /* one for all norms and biases; NULL with a packed file */
-    double *inverse_frequency;          /* [head_dim / 2] */
-    uint64_t fingerprint;               /* of every weight */
-    uint64_t identity;                  /* of every weight and of what config.json says about using them */
+    void *panels;        /* one allocation for all packed matrices; NULL: they are in the packed file */
+    size_t panels_bytes; /* of all packed matrices, wherever they are */
+    size_t codes_bytes;  /* of what compressed panels need beside them, wherever it is; 0: all are plain */
+    struct tw_compression
+        *compression;          /* those codes; NULL: there are none, or they are in the packed file */
+    float *vectors;            /* one for all norms and biases; NULL with a packed file */
+    double *inverse_frequency; /* [head_dim / 2] */
+    uint64_t fingerprint;      /* of every weight */
+    uint64_t identity;         /* of every weight and of what config.json says about using them */
 };
 
 /* Map the folder's packed file where there is one, else read and pack the checkpoint with `n_threads` threads.
  * `compute` is BF16 or F32. Tensors that are missing, of another shape or of an unknown type are named; weights
- * that are not finite are reported once per tensor to `log` as a warning. `compress`: panels packed from a
- * checkpoint for BF16 are compressed, for kernels that take them so; a packed file stays as it is. */
+ * that are not finite are reported once per tensor to `log` as a warning. `compress`: bf16 panels
+ * packed from a checkpoint are compressed, for kernels that take them so; a packed file stays as it is. Otherwise all
+ * panels are plain, and those that a packed file holds compressed are expanded into memory. */
 trawl_status tw_model_load(struct tw_model **out, const char *folder, enum tw_dtype compute, bool compress,
                            int n_threads, const struct tw_log *log, struct trawl_error *err);
 void tw_model_free(struct tw_model *model);

@@ -14,7 +14,7 @@ struct draw {
     size_t batch, chunk, n_pages; /* n_pages of the KV cache; 0: automatic */
     size_t lookup;                /* tokens guessed ahead */
     const char *isa;
-    bool bf16, backwards, sites, prefix_cache;
+    bool bf16, backwards, sites, prefix_cache, compress;
 };
 
 static uint32_t pick(struct tw_philox_stream *s, uint32_t lo, uint32_t hi)
@@ -63,6 +63,7 @@ static struct draw draw_one(struct tw_philox_stream *s)
     d.sites     = pick(s, 0, 1);
 
     d.prefix_cache = pick(s, 0, 2) > 0;
+    d.compress     = pick(s, 0, 2) > 0;
     d.lookup       = pick(s, 0, 2) * 8;
     d.n_pages      = pick(s, 0, 1) ? pick(s, 3, 12) : 0; /* 3 hold the longest prompt and its answer */
     return d;
@@ -72,12 +73,12 @@ static void print(const struct draw *d, int index)
 {
     print_message(
         "draw %d: %s hidden %zu intermediate %zu layers %zu heads %zu/%zu x %zu vocab %zu, mesh %dx%d, "
-        "threads %d, leaves %d, batch %zu, chunk %zu, pages %zu, lookup %zu, isa %s, %s%s%s%s\n",
+        "threads %d, leaves %d, batch %zu, chunk %zu, pages %zu, lookup %zu, isa %s, %s%s%s%s%s\n",
         index, d->model.type, d->model.hidden, d->model.intermediate, d->model.n_layers, d->model.n_heads,
         d->model.n_kv_heads, d->model.head_dim, d->model.vocab, d->mesh.data, d->mesh.model, d->threads,
         d->tree_leaves, d->batch, d->chunk, d->n_pages, d->lookup, d->isa == NULL ? "auto" : d->isa,
         d->bf16 ? "bf16" : "f32", d->backwards ? ", backwards" : "", d->sites ? ", sites" : "",
-        d->prefix_cache ? ", prefix cache" : "");
+        d->prefix_cache ? ", prefix cache" : "", d->compress ? ", compressed" : "");
 }
 
 static size_t all_sites(const struct tw_model_config *c, struct tw_site *sites)
@@ -117,7 +118,8 @@ static struct tw_engine *open_engine(const char *dir, const struct draw *d, bool
     c.threads     = 1;
     c.batch_size  = 1;
 
-    c.prefix_cache = false;
+    c.prefix_cache     = false;
+    c.compress_weights = !plain && d->compress;
 
     c.prompt_lookup_num_tokens = plain ? 0 : d->lookup;
     if (!plain) {

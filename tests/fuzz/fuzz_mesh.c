@@ -59,6 +59,7 @@ static void plan(const uint8_t *data, size_t size)
     model.embedding            = (enum tw_mesh_embedding)((flags >> 3) % 3);
     struct tw_mesh mesh        = {(int)take(&data, &size), (int)take(&data, &size)};
     struct tw_mesh_load load   = {.weight_bytes     = take(&data, &size),
+                                  .weight_share     = 1 - (double)((flags >> 9) % 1024) / 1024,
                                   .embed_bytes      = take(&data, &size),
                                   .kv_bytes         = take(&data, &size),
                                   .batch            = take(&data, &size),

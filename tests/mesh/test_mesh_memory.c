@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 static struct tw_mesh_load small_load(void)
 {
     return (struct tw_mesh_load){.weight_bytes     = 2,
+                                 .weight_share     = 1,
                                  .embed_bytes      = 2,
                                  .kv_bytes         = 2,
                                  .batch            = 8,
@@ -45,6 +47,30 @@ static void one_device(void **state)
     assert_int_equal(m.total, m.weights + m.embedding + m.kv + m.activations + m.scratch + m.logits);
     assert_int_equal(m.process_total, m.total);
     assert_int_equal(m.rank, 0);
+}
+
+/* Of compressed weights three quarters are held: of matrices, not of vectors. */
+static void compressed_weights(void **state)
+{
+    (void)state;
+    struct tw_mesh_model model = qwen_half_b();
+    struct tw_mesh_load load   = small_load();
+    struct tw_mesh_memory plain, m;
+    struct trawl_error err;
+    const size_t vectors = (49 * 896 + 24 * (896 + 128 + 128)) * 4;
+    assert_int_equal(tw_mesh_memory_plan(&model, (struct tw_mesh){1, 1}, &load, &plain, NULL), TRAWL_OK);
+    load.weight_share = 0.75;
+    assert_int_equal(tw_mesh_memory_plan(&model, (struct tw_mesh){1, 1}, &load, &m, NULL), TRAWL_OK);
+    assert_int_equal(m.weights, (plain.weights - vectors) / 4 * 3 + vectors);
+    assert_int_equal(plain.total - m.total, plain.weights - m.weights);
+    assert_int_equal(plain.process_total - m.process_total, plain.weights - m.weights);
+    for (int i = 0; i < 4; i++) {
+        static const double wrong[] = {0, -1, 1.5, (double)NAN};
+        load.weight_share           = wrong[i];
+        assert_int_equal(tw_mesh_memory_plan(&model, (struct tw_mesh){1, 1}, &load, &m, &err),
+                         TRAWL_ERR_INVALID);
+        assert_non_null(strstr(err.message, "share of the weights' bytes is"));
+    }
 }
 
 static void two_by_two(void **state)
@@ -271,6 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_device),
+        cmocka_unit_test(compressed_weights),
         cmocka_unit_test(two_by_two),
         cmocka_unit_test(embeddings),
         cmocka_unit_test(kv_by_sequence),

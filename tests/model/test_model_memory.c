@@ -3,6 +3,7 @@
 #include "mesh/mesh_memory.h"
 #include "model/model_device.h"
 #include "model/model_list.h"
+#include "model/model_packed.h"
 #include "support/test.h"
 #include "support/tiny_model.h"
 
@@ -11,6 +12,7 @@ enum { BATCH = 5, CHUNK = 96, EXTRA_LOGITS = 64, MAX_LEN = 700, THREADS = 3 };
 static struct tw_mesh_load load_for(const struct tw_model *m, enum tw_dtype kv, size_t thread_bytes)
 {
     return (struct tw_mesh_load){.weight_bytes     = tw_dtype_bytes(m->weight),
+                                 .weight_share     = 1,
                                  .embed_bytes      = tw_dtype_bytes(m->embed_dtype),
                                  .kv_bytes         = tw_dtype_bytes(kv),
                                  .batch            = BATCH,
@@ -120,11 +122,43 @@ static void weights(void **state)
     }
 }
 
+/* A packed file says what its matrices take; divided evenly among them it is what ranks hold, to the rounding. */
+static void compressed_weights(void **state)
+{
+    struct scratch *s      = *state;
+    struct tiny_model t    = tiny_model_default();
+    struct tw_model *model = NULL;
+    struct tw_packed_result result;
+    struct tw_packed_info info;
+    struct tw_mesh_memory plan;
+    struct tw_weight_list list;
+    struct trawl_error err;
+    char to[128];
+    (void)snprintf(to, sizeof to, "%s/packed", s->dir);
+    tiny_model_write(s->dir, &t);
+    const struct tw_packed_job job = {
+        .folder = s->dir, .output_dir = to, .compute = TW_DTYPE_BF16, .compress = true, .n_threads = 1};
+    assert_ok(tw_packed_write(&job, &result, &err));
+    assert_ok(tw_packed_inspect(to, &info, &err));
+    assert_ok(tw_model_load(&model, to, TW_DTYPE_BF16, true, 1, NULL, &err));
+    struct tw_mesh_model m   = tw_model_config_mesh(&model->config, 8);
+    struct tw_mesh_load load = load_for(model, TW_DTYPE_BF16, 0);
+    load.weight_share        = (double)info.matrix_bytes / (2 * (double)info.matrix_elements);
+    assert_ok(tw_mesh_memory_plan(&m, (struct tw_mesh){1, 1}, &load, &plan, &err));
+    assert_ok(tw_weight_list_make(&list, model, &err));
+    const size_t held = tw_model_weights_bytes(model) + list.floats * sizeof(float);
+    assert_true(load.weight_share > 0.75 && load.weight_share < 0.9);
+    assert_in_range(plan.weights, held, held + list.n);
+    tw_weight_list_release(&list);
+    tw_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         scratch_test(devices),
         scratch_test(weights),
+        scratch_test(compressed_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "kernels/kernels.h"
 #include "model/model_packed.h"
@@ -143,6 +144,24 @@ static void same_bytes_again(void **state)
     tw_free(second);
 }
 
+/* Layout version 1 is what files without compressed panels have: to the byte what the first trawl wrote, so both
+ * read each other's. */
+static void plain_files_are_of_the_first_layout(void **state)
+{
+    struct folders f    = folders_in(*state);
+    struct tiny_model m = tiny_model_default();
+    struct trawl_error err;
+    struct tw_packed_result result;
+    char *bytes = NULL;
+    size_t n    = 0;
+    tiny_model_write(f.from, &m);
+    assert_ok(pack(&f, TW_DTYPE_BF16, &result, &err));
+    assert_ok(tw_file_read(f.file, 1 << 24, &bytes, &n, &err));
+    assert_int_equal(n, 147744);
+    assert_true(tw_hash64(bytes, n) == 0xee26a505acf8cab6u);
+    tw_free(bytes);
+}
+
 static void serves_the_dtypes_it_can(void **state)
 {
     struct folders f    = folders_in(*state);
@@ -271,7 +290,7 @@ static void says_what_is_wrong_with_the_head(void **state)
     assert_refused(try_load(&d, &err), TRAWL_ERR_FORMAT, "another byte order");
     set_u32(&d, offsetof(struct tw_packed_header, byte_order), 0x01020304u);
     set_u32(&d, offsetof(struct tw_packed_header, version), TW_PACKED_VERSION + 1);
-    assert_refused(try_load(&d, &err), TRAWL_ERR_FORMAT, "has layout version 2, this build reads 1");
+    assert_refused(try_load(&d, &err), TRAWL_ERR_FORMAT, "has layout version 3, this build reads 1 to 2");
     set_u32(&d, offsetof(struct tw_packed_header, version), TW_PACKED_VERSION);
     set_u32(&d, offsetof(struct tw_packed_header, n_entries), UINT32_MAX);
     assert_refused(try_load(&d, &err), TRAWL_ERR_FORMAT, "header and table of 4294967295 weights");
@@ -489,6 +508,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scratch_test(same_as_the_checkpoint),
         scratch_test(same_bytes_again),
+        scratch_test(plain_files_are_of_the_first_layout),
         scratch_test(serves_the_dtypes_it_can),
         scratch_test(fingerprint_sees_every_weight),
         scratch_test(says_what_is_wrong_with_the_head),
