@@ -7,13 +7,14 @@
 
 #include "apps/arc/arc_run.h"
 #include "base/alloc.h"
+#include "base/str.h"
 #include "cli/cmd.h"
 #include "cli/generate_rows.h"
 #include "cli/model_engine.h"
 #include "cli/model_folder.h"
 #include "cli/terminal.h"
 
-enum { LAYER_NAME = 32, SETTINGS_MAX = 32, NUMBER_BYTES = 32 };
+enum { LAYER_NAME = 32, SETTINGS_MAX = 32, NUMBER_BYTES = TW_DOUBLE_BYTES };
 
 struct arc_run {
     struct cli_job_ui ui; /* first: the job's user pointer serves on_tick too */
@@ -173,7 +174,7 @@ static const char *changed(const struct cli_args *args, const struct cli_option 
 {
     if (o->type == CLI_FLOAT) {
         double x = cli_get_float(args, o->name), usual = strtod(o->fallback, NULL);
-        (void)snprintf(text, NUMBER_BYTES, "%.17g", x);
+        tw_double_text(x, text);
         return x < usual || x > usual ? text : NULL;
     }
     if (o->type == CLI_INT) {

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/str.h"
 #include "text/text_chat.h"
 
 enum { END_TOKENS_MAX = 16, SETTINGS_MAX = 64 };
@@ -141,7 +142,7 @@ static trawl_status report_sharding(const struct run *r, trawl_engine *engine, s
 struct settings {
     struct trawl_setting list[SETTINGS_MAX];
     size_t n;
-    char hash[17], numbers[5][32];
+    char hash[17], numbers[5][TW_DOUBLE_BYTES];
 };
 
 static void add_setting(struct settings *s, const char *key, const char *value)
@@ -156,7 +157,7 @@ static void collect_settings(const struct run *r, struct settings *s)
     tw_hash_hex(r->prompts_hash, s->hash);
     (void)snprintf(s->numbers[0], sizeof s->numbers[0], "%" PRId64, c->predictions);
     (void)snprintf(s->numbers[1], sizeof s->numbers[1], "%zu", c->max_output_tokens);
-    (void)snprintf(s->numbers[2], sizeof s->numbers[2], "%.17g", c->request->temperature);
+    tw_double_text(c->request->temperature, s->numbers[2]);
     (void)snprintf(s->numbers[3], sizeof s->numbers[3], "%d of %d", c->shard_id, c->num_shards);
     add_setting(s, "predictions_per_task", s->numbers[0]);
     add_setting(s, "max_output_tokens", s->numbers[1]);

@@ -116,3 +116,14 @@ const char *tw_str_text(const struct tw_str *s)
 {
     return s->data == NULL ? "" : s->data;
 }
+
+void tw_double_text(double v, char text[TW_DOUBLE_BYTES])
+{
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(text, TW_DOUBLE_BYTES, "%.*g", digits, v);
+        double back = strtod(text, NULL);
+        if (!(back < v) && !(back > v)) {
+            return;
+        }
+    }
+}

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "base/utf8.h"
 
 void tw_json_writer_init(struct tw_json_writer *w, struct tw_str *out, int indent)
@@ -181,21 +182,9 @@ void tw_json_null(struct tw_json_writer *w)
     tw_json_raw(w, "null", 4);
 }
 
-/* `digits` grows until the text reads back equal; a number keeps a sign of being real. */
-static void number(struct tw_json_writer *w, double v, int digits, int most, bool as_float)
+/* A number keeps a sign of being real. */
+static void number(struct tw_json_writer *w, char text[TW_DOUBLE_BYTES])
 {
-    char text[40];
-    if (!isfinite(v)) {
-        tw_json_null(w);
-        return;
-    }
-    for (;; digits++) {
-        (void)snprintf(text, sizeof text, "%.*g", digits, v);
-        double back = as_float ? (double)strtof(text, NULL) : strtod(text, NULL);
-        if (digits >= most || back == v) {
-            break;
-        }
-    }
     if (strpbrk(text, ".en") == NULL) {
         memcpy(text + strlen(text), ".0", 3);
     }
@@ -204,12 +193,27 @@ static void number(struct tw_json_writer *w, double v, int digits, int most, boo
 
 void tw_json_double(struct tw_json_writer *w, double v)
 {
-    number(w, v, 15, 17, false);
+    char text[TW_DOUBLE_BYTES];
+    if (!isfinite(v)) {
+        tw_json_null(w);
+        return;
+    }
+    tw_double_text(v, text);
+    number(w, text);
 }
 
 void tw_json_float(struct tw_json_writer *w, float v)
 {
-    number(w, (double)v, 6, 9, true);
+    char text[TW_DOUBLE_BYTES];
+    int digits = 6;
+    if (!isfinite(v)) {
+        tw_json_null(w);
+        return;
+    }
+    do {
+        (void)snprintf(text, sizeof text, "%.*g", digits, (double)v);
+    } while (strtof(text, NULL) != v && digits++ < 9);
+    number(w, text);
 }
 
 void tw_json_value(struct tw_json_writer *w, const json_t *value)

@@ -3,8 +3,10 @@
 #include "support/test.h"
 
 #include <errno.h>
+#include <math.h>
 
 #include "base/alloc.h"
+#include "base/philox.h"
 #include "base/size.h"
 #include "base/str.h"
 #include "base/utf8.h"
@@ -222,13 +224,45 @@ static void utf8_malformed(void **state)
     assert_true(tw_utf8_valid("a\0b", 3));
 }
 
+static void numbers_are_short_and_whole(void **state)
+{
+    const struct {
+        double v;
+        const char *text;
+    } some[] = {
+        {0.7, "0.7"}, {1, "1"}, {-2.5e-300, "-2.5e-300"}, {1.0 / 3, "0.3333333333333333"}, {1e22, "1e+22"}};
+    struct tw_philox_stream rng;
+    char text[TW_DOUBLE_BYTES];
+    (void)state;
+    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+        tw_double_text(some[i].v, text);
+        assert_string_equal(text, some[i].text);
+    }
+    tw_philox_stream_init(&rng, 3, 0);
+    for (int i = 0; i < 100000; i++) {
+        uint64_t bits = (uint64_t)tw_philox_next(&rng) << 32 | tw_philox_next(&rng);
+        double v;
+        memcpy(&v, &bits, sizeof v);
+        if (isfinite(v)) {
+            tw_double_text(v, text);
+            double back = strtod(text, NULL);
+            assert_memory_equal(&back, &v, sizeof v);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(error_says_what_happened), cmocka_unit_test(long_message_is_cut_at_a_character),
-        cmocka_unit_test(sizes_refuse_overflow),    cmocka_unit_test(memory_is_aligned_zeroed_and_counted),
-        cmocka_unit_test(grow_keeps_content),       cmocka_unit_test(strings_grow_to_their_limit),
-        cmocka_unit_test(utf8_every_codepoint),     cmocka_unit_test(utf8_malformed),
+        cmocka_unit_test(error_says_what_happened),
+        cmocka_unit_test(long_message_is_cut_at_a_character),
+        cmocka_unit_test(sizes_refuse_overflow),
+        cmocka_unit_test(memory_is_aligned_zeroed_and_counted),
+        cmocka_unit_test(grow_keeps_content),
+        cmocka_unit_test(strings_grow_to_their_limit),
+        cmocka_unit_test(numbers_are_short_and_whole),
+        cmocka_unit_test(utf8_every_codepoint),
+        cmocka_unit_test(utf8_malformed),
     };
     return cmocka_run_group_tests_name("base.text", tests, NULL, NULL);
 }
