@@ -64,7 +64,8 @@ count()
 generate() # COUNT LENGTH MAX_TOKENS
 {
     rows "$@" >"$work/rows.jsonl"
-    count generate --prompts_file "$work/rows.jsonl" --output_filepath "$work/answers.jsonl" --batch_size 4
+    count generate --prompts_file "$work/rows.jsonl" --output_filepath "$work/answers.jsonl" --batch_size 4 \
+        --prompt_lookup_num_tokens 0
 }
 
 harvest() # COUNT
