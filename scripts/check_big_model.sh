@@ -13,7 +13,7 @@ set -euo pipefail
 trawl=$1 shape=${3:-qwen2.5-7b}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p "$2"
-work=$(mktemp -d "$2/big-model-XXXXXX")
+work=$(mktemp -d -p "$2")
 trap 'rm -rf "$work"' EXIT
 
 free=$(df --output=avail -B1 "$work" | tail -1)

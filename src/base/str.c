@@ -117,13 +117,24 @@ const char *tw_str_text(const struct tw_str *s)
     return s->data == NULL ? "" : s->data;
 }
 
-void tw_double_text(double v, char text[TW_DOUBLE_BYTES])
+/* `digits` grows until the text reads back equal. */
+static void short_text(double v, int digits, int most, bool as_float, char text[TW_DOUBLE_BYTES])
 {
-    for (int digits = 15; digits <= 17; digits++) {
+    for (;; digits++) {
         (void)snprintf(text, TW_DOUBLE_BYTES, "%.*g", digits, v);
-        double back = strtod(text, NULL);
-        if (!(back < v) && !(back > v)) {
+        double back = as_float ? (double)strtof(text, NULL) : strtod(text, NULL);
+        if (digits >= most || back == v) {
             return;
         }
     }
+}
+
+void tw_double_text(double v, char text[TW_DOUBLE_BYTES])
+{
+    short_text(v, 15, 17, false, text);
+}
+
+void tw_float_text(float v, char text[TW_DOUBLE_BYTES])
+{
+    short_text((double)v, 6, 9, true, text);
 }

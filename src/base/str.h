@@ -27,9 +27,10 @@ trawl_status tw_str_printf(struct tw_str *s, struct trawl_error *err, const char
     __attribute__((format(printf, 3, 4)));
 /* "3 of 8" and nothing else: two decimal numbers. False for any other text, which leaves both as they were. */
 bool tw_parse_part(const char *text, unsigned *part, unsigned *parts);
-/* The shortest decimal number that reads back as v, which is finite: 0.7, not 0.69999999999999996. */
+/* A short decimal number that reads back as v, which is finite: 0.7, not 0.69999999999999996. */
 enum { TW_DOUBLE_BYTES = 40 };
 void tw_double_text(double v, char text[TW_DOUBLE_BYTES]);
+void tw_float_text(float v, char text[TW_DOUBLE_BYTES]);
 /* The content, "" when empty; valid until the next change. */
 const char *tw_str_text(const struct tw_str *s);
 

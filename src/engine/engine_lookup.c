@@ -2,8 +2,9 @@
 #include "engine/engine_lookup.h"
 
 #include "base/size.h"
+#include "engine/engine.h"
 
-enum { FIRST_LENGTH = 4, LONGEST_LENGTH = 64 };
+enum { FIRST_LENGTH = 4 };
 
 /* Tokens before and at i that are those before and at the last one. */
 static size_t common(const int32_t *tokens, size_t n, size_t i)
@@ -54,5 +55,5 @@ size_t tw_lookup(const struct tw_lookup_pace *pace, const int32_t *tokens, size_
 void tw_lookup_learn(struct tw_lookup_pace *pace, size_t n, size_t right)
 {
     pace->trust  = (uint8_t)((3 * (size_t)pace->trust + 255 * right / n) / 4);
-    pace->length = (uint8_t)tw_min_size(right == n ? 2 * n : right + 1, LONGEST_LENGTH);
+    pace->length = (uint8_t)tw_min_size(right == n ? 2 * n : right + 1, TW_PROMPT_LOOKUP_MOST);
 }

@@ -271,6 +271,12 @@ static trawl_status plan_group(struct tw_replica *r, size_t index, struct budget
     return TRAWL_OK;
 }
 
+/* Rows for guesses beside `used` ones in a step of `rows`. */
+static size_t rows_left(size_t rows, size_t used)
+{
+    return rows > used ? tw_min_size(rows - used, TW_DRAFT_ROWS / 2) : 0;
+}
+
 trawl_status tw_replica_plan(struct tw_replica *r)
 {
     struct budget b = {.rows = r->engine->config.prefill_chunk, .logit_rows = r->max_logit_rows};
@@ -284,11 +290,9 @@ trawl_status tw_replica_plan(struct tw_replica *r)
     }
     /* One block of rows goes through the matmuls in about the time of one row: that of reading the weights. A second
      * one costs something, and pays where most guesses are right. */
-    size_t block = r->engine->kernels.tile_rows;
-    b.drafts     = block > b.decoding ? tw_min_size(block - b.decoding, TW_DRAFT_ROWS / 2) : 0;
-    b.trusted    = 2 * block > b.decoding + b.drafts
-                       ? tw_min_size(2 * block - b.decoding - b.drafts, TW_DRAFT_ROWS / 2)
-                       : 0;
+    const size_t block = r->engine->kernels.tile_rows;
+    b.drafts           = rows_left(block, b.decoding);
+    b.trusted          = rows_left(2 * block, b.decoding + b.drafts);
     b.logit_rows -= b.decoding;
     for (size_t i = 0; i < r->n_running; i++) { /* n_running may shrink on the way */
         TW_TRY(plan_group(r, i, &b));

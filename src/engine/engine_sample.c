@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The plain kind of request: one branch that grows by a sampled token a step, or by several: tokens that are the only
- * ones allowed, and guesses. A guess is computed like a token that is known, and its row chooses the next one as it
- * would have later; what comes after the first one that was guessed wrong is forgotten before anything is handed out. Since a choice
- * depends on its own row, its history and its position only, answers are those without guesses, bit by bit. */
+/* The plain kind of request: one branch that grows by a sampled token a step, or by several: tokens that are the
+ * only ones allowed, and guesses. A guess is computed like a token that is known, and its row chooses the next one
+ * as it would have later; what comes after the first one that was guessed wrong is forgotten before anything is
+ * handed out. Since a choice depends on its own row, its history and its position only, answers are those without
+ * guesses, bit by bit. */
 #include "base/size.h"
 #include "engine/engine_int.h"
 

@@ -205,14 +205,11 @@ void tw_json_double(struct tw_json_writer *w, double v)
 void tw_json_float(struct tw_json_writer *w, float v)
 {
     char text[TW_DOUBLE_BYTES];
-    int digits = 6;
     if (!isfinite(v)) {
         tw_json_null(w);
         return;
     }
-    do {
-        (void)snprintf(text, sizeof text, "%.*g", digits, (double)v);
-    } while (strtof(text, NULL) != v && digits++ < 9);
+    tw_float_text(v, text);
     number(w, text);
 }
 

@@ -56,7 +56,7 @@ static inline int scratch_make(void **state)
     if (s == NULL) {
         return -1;
     }
-    (void)snprintf(s->dir, sizeof s->dir, "/tmp/trawl-test-XXXXXX");
+    (void)snprintf(s->dir, sizeof s->dir, P_tmpdir "/trawl-test-XXXXXX"); /* mkdtemp's template */
     *state = s;
     return mkdtemp(s->dir) == NULL ? -1 : 0;
 }
