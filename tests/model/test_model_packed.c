@@ -7,21 +7,9 @@
 #include "base/log.h"
 #include "kernels/kernels.h"
 #include "model/model_packed.h"
-#include "support/test.h"
 #include "support/tiny_model.h"
 
-struct folders {
-    char from[128], to[128], file[192];
-};
-
-static struct folders folders_in(struct scratch *s)
-{
-    struct folders f;
-    (void)snprintf(f.from, sizeof f.from, "%s/checkpoint", s->dir);
-    (void)snprintf(f.to, sizeof f.to, "%s/packed", s->dir);
-    (void)snprintf(f.file, sizeof f.file, "%s/" TW_PACKED_FILE, f.to);
-    return f;
-}
+#include "packed_folders.h"
 
 static trawl_status pack(const struct folders *f, enum tw_dtype compute, struct tw_packed_result *result,
                          struct trawl_error *err)
