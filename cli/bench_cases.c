@@ -22,7 +22,8 @@ static void add(struct bench_cases *all, enum bench_kind kind, size_t prompt, si
                                                .gen        = gen,
                                                .batch      = batch,
                                                .n_requests = n,
-                                               .samples    = all->samples + all->n * all->n_runs};
+                                               .samples    = all->samples + 2 * all->n * all->n_runs,
+                                               .fractions  = all->samples + (2 * all->n + 1) * all->n_runs};
     all->n++;
 }
 
@@ -36,7 +37,7 @@ trawl_status bench_cases_make(struct bench_cases *all, const struct cli_args *ar
     size_t gen = (size_t)cli_get_int(args, "gen"), n = n_prompts + n_batches + n_contexts + 2;
     *all = (struct bench_cases){.n_runs = (size_t)cli_get_int(args, "runs")};
     TW_TRY(tw_alloc(n, sizeof *all->cases, &all->cases, err));
-    TW_TRY(tw_alloc(n * all->n_runs, sizeof *all->samples, &all->samples, err));
+    TW_TRY(tw_alloc(2 * n * all->n_runs, sizeof *all->samples, &all->samples, err));
     for (size_t i = 0; i < n_prompts; i++) {
         add(all, BENCH_PREFILL, (size_t)prompts[i], 0, 1, d);
     }
@@ -99,6 +100,15 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+double bench_median(double *samples, size_t n)
+{
+    if (n == 0) {
+        return 0;
+    }
+    qsort(samples, n, sizeof *samples, by_value);
+    return (samples[(n - 1) / 2] + samples[n / 2]) / 2;
+}
+
 struct bench_summary bench_summarize(const struct bench_case *c)
 {
     double sorted[BENCH_RUNS_MAX];
@@ -106,10 +116,12 @@ struct bench_summary bench_summarize(const struct bench_case *c)
     if (n == 0) {
         return (struct bench_summary){0};
     }
+    memcpy(sorted, c->fractions, n * sizeof *sorted);
+    const double fraction = bench_median(sorted, n);
     memcpy(sorted, c->samples, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, by_value);
+    const double median = bench_median(sorted, n);
     return (struct bench_summary){
-        .median = (sorted[(n - 1) / 2] + sorted[n / 2]) / 2, .min = sorted[0], .max = sorted[n - 1]};
+        .median = median, .min = sorted[0], .max = sorted[n - 1], .fraction = fraction};
 }
 
 /* ---- the least work ---- */

@@ -29,13 +29,14 @@ struct bench_case {
     size_t batch;      /* sequences in flight per data replica            */
     size_t n_requests; /* of all replicas                                 */
     double *samples;   /* [runs] tokens per second                        */
+    double *fractions; /* [runs] of what the machine allowed just then    */
     size_t n_samples;
 };
 
 struct bench_cases {
     struct bench_case *cases; /* [n], in the order in which they run */
     size_t n, n_runs;
-    double *samples; /* owned: all of the above */
+    double *samples; /* owned: all of the above, and the fractions */
 };
 
 /* The cases that the options ask for, on `replicas` data replicas. */
@@ -54,10 +55,11 @@ size_t bench_case_tokens(const struct bench_case *c);
 /* Layers whose output is harvested, ascending: a quarter, half and three quarters through the model. */
 size_t bench_harvest_layers(size_t n_layers, size_t layers[BENCH_SITES_MAX]);
 
-/* Middle sample (the mean of the two for an even number), least and largest. */
+/* Middle sample (the mean of the two for an even number), least and largest; middle fraction. */
 struct bench_summary {
-    double median, min, max;
+    double median, min, max, fraction;
 };
+double bench_median(double *samples, size_t n); /* 0 of none; sorts them */
 struct bench_summary bench_summarize(const struct bench_case *c);
 
 /* The least that a machine must do for the tokens of the window: flops of the matrix products and of causal

@@ -18,7 +18,7 @@ static const char *dtype_name(enum trawl_dtype dtype)
 
 static const char *unit_name(const struct bench_report *r)
 {
-    return bench_uses_dot(&r->model, &r->limits) ? "dot" : "fma";
+    return bench_uses_dot(&r->model, &r->limits.median) ? "dot" : "fma";
 }
 
 static int total_threads(const struct bench_report *r)
@@ -80,28 +80,41 @@ static void begin(struct tw_json_writer *w, const char *key)
     tw_json_begin_object(w);
 }
 
+static void put_samples(struct tw_json_writer *w, const char *key, const double *samples, size_t n_samples)
+{
+    tw_json_key(w, key);
+    tw_json_begin_array(w);
+    for (size_t i = 0; i < n_samples; i++) {
+        char text[32];
+        int n = snprintf(text, sizeof text, "%.6g", samples[i]);
+        tw_json_raw(w, text, (size_t)n);
+    }
+    tw_json_end_array(w);
+}
+
 /* What all cases say of themselves; the object stays open. */
 static void put_case(struct tw_json_writer *w, const struct bench_report *r, const struct bench_case *c)
 {
-    bool memory            = false;
-    double roofline        = bench_roofline(c, &r->model, r->prefill_chunk, &r->limits, &memory);
+    bool memory = false;
+    (void)bench_roofline(c, &r->model, r->prefill_chunk, &r->limits.median, &memory);
     struct bench_work work = bench_case_work(c, &r->model, r->prefill_chunk);
     struct bench_summary s = bench_summarize(c);
     double seconds         = (double)bench_case_tokens(c) / s.median;
     put_number(w, "tok_s", s.median);
-    put_number(w, "roofline_fraction", s.median / roofline);
+    put_number(w, "roofline_fraction", s.fraction);
     put_text(w, "bound", memory ? "memory" : "compute");
     put_number(w, "gflops", work.flops / seconds * 1e-9);
     put_number(w, "read_gbs", work.bytes / seconds * 1e-9);
     put_count(w, "prompt", c->prompt);
-    tw_json_key(w, "samples");
-    tw_json_begin_array(w);
-    for (size_t i = 0; i < c->n_samples; i++) {
-        char text[32];
-        int n = snprintf(text, sizeof text, "%.6g", c->samples[i]);
-        tw_json_raw(w, text, (size_t)n);
-    }
-    tw_json_end_array(w);
+    put_samples(w, "samples", c->samples, c->n_samples);
+    put_samples(w, "roofline_fractions", c->fractions, c->n_samples);
+}
+
+static void put_limits(struct tw_json_writer *w, const struct tw_limits *l)
+{
+    put_number(w, "read_gbs", l->read_bytes * 1e-9);
+    put_number(w, "fma_gflops", l->fma_flops * 1e-9);
+    put_known(w, "dot_gflops", l->dot_flops == 0 ? -1 : l->dot_flops * 1e-9);
 }
 
 static void put_machine(struct tw_json_writer *w, const struct bench_report *r)
@@ -118,10 +131,11 @@ static void put_machine(struct tw_json_writer *w, const struct bench_report *r)
     tw_json_end_object(w);
 
     begin(w, "roofline");
-    put_number(w, "read_gbs", r->limits.read_bytes * 1e-9);
-    put_number(w, "fma_gflops", r->limits.fma_flops * 1e-9);
-    put_known(w, "dot_gflops", r->limits.dot_flops == 0 ? -1 : r->limits.dot_flops * 1e-9);
+    put_limits(w, &r->limits.median);
     put_text(w, "unit", unit_name(r));
+    begin(w, "best");
+    put_limits(w, &r->limits.best);
+    tw_json_end_object(w);
     tw_json_end_object(w);
 }
 
@@ -243,16 +257,25 @@ static trawl_status add_case(struct cli_table *t, const struct bench_report *r, 
                              struct trawl_error *err)
 {
     char name[64];
-    bool memory            = false;
-    double roofline        = bench_roofline(c, &r->model, r->prefill_chunk, &r->limits, &memory);
+    bool memory = false;
+    (void)bench_roofline(c, &r->model, r->prefill_chunk, &r->limits.median, &memory);
     struct bench_summary s = bench_summarize(c);
     name_of(r, c, name, sizeof name);
     TW_TRY(cli_table_add(t, err, "%s", name));
     TW_TRY(cli_table_add(t, err, "%.1f", s.median));
     TW_TRY(cli_table_add(t, err, "%.1f", s.min));
     TW_TRY(cli_table_add(t, err, "%.1f", s.max));
-    TW_TRY(cli_table_add(t, err, "%.1f %%", 100 * s.median / roofline));
+    TW_TRY(cli_table_add(t, err, "%.1f %%", 100 * s.fraction));
     return cli_table_add(t, err, "%s", memory ? "memory" : unit_name(r));
+}
+
+static trawl_status put_limit_line(const struct tw_limits *l, const char *title, struct tw_str *out,
+                                   struct trawl_error *err)
+{
+    TW_TRY(tw_str_printf(out, err, "%sread %.1f GB/s, fma %.0f GFLOP/s", title, l->read_bytes * 1e-9,
+                         l->fma_flops * 1e-9));
+    return l->dot_flops > 0 ? tw_str_printf(out, err, ", bfloat16 dot %.0f GFLOP/s", l->dot_flops * 1e-9)
+                            : TRAWL_OK;
 }
 
 static trawl_status put_head(const struct bench_report *r, struct tw_str *out, struct trawl_error *err)
@@ -264,11 +287,8 @@ static trawl_status put_head(const struct bench_report *r, struct tw_str *out, s
     cli_format_bytes(resident, sizeof resident, r->resident_bytes);
     TW_TRY(tw_str_printf(out, err, "machine  %s, %d thread%s, %s, load average %.1f\n", cpu, total_threads(r),
                          total_threads(r) == 1 ? "" : "s", m->isa, r->load_average));
-    TW_TRY(tw_str_printf(out, err, "limits   read %.1f GB/s, fma %.0f GFLOP/s", r->limits.read_bytes * 1e-9,
-                         r->limits.fma_flops * 1e-9));
-    if (r->limits.dot_flops > 0) {
-        TW_TRY(tw_str_printf(out, err, ", bfloat16 dot %.0f GFLOP/s", r->limits.dot_flops * 1e-9));
-    }
+    TW_TRY(put_limit_line(&r->limits.median, "limits   ", out, err));
+    TW_TRY(put_limit_line(&r->limits.best, "\nat best  ", out, err));
     TW_TRY(tw_str_printf(out, err, "\nmodel    %s, %.3g parameters, %s, mesh %dx%d\n", m->architecture,
                          (double)m->parameters, dtype_name(m->dtype), m->mesh_data, m->mesh_model));
     TW_TRY(tw_str_printf(out, err, "memory   %s resident%s, %s of it weights\n", resident,

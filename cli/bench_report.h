@@ -5,10 +5,11 @@
 
 #include "base/str.h"
 #include "cli/bench_cases.h"
+#include "cli/bench_limits.h"
 
 struct bench_report {
     struct trawl_model_info model;
-    struct tw_limits limits;
+    struct bench_limits limits;
     const struct bench_cases *cases;
     const struct cli_args *args;
     size_t prefill_chunk;

@@ -14,8 +14,8 @@
 #include "cli/model_engine.h"
 #include "cli/terminal.h"
 
-/* Of each round of measurements. */
-static const double limit_seconds = 0.6;
+/* Of a measurement of the limits, between any two of cases. */
+static const double limit_seconds = 0.3;
 
 struct bench {
     struct trawl_engine_config config;
@@ -23,7 +23,6 @@ struct bench {
     struct bench_cases cases;
     struct bench_run run;
     struct cli_progress progress;
-    struct tw_limits_probe *probe;
     struct bench_report report;
 };
 
@@ -102,6 +101,16 @@ static trawl_status fit_engine(struct bench *b, const struct bench_case *c, stru
     return open_engine(b, err);
 }
 
+/* A rate counts beside what the machine could do just before and after. */
+static void add_sample(struct bench *b, struct bench_case *c, double rate)
+{
+    const struct tw_limits l = bench_limits_measure(&b->report.limits, limit_seconds);
+    bool memory              = false;
+    c->fractions[c->n_samples] =
+        rate / bench_roofline(c, &b->report.model, b->config.prefill_chunk, &l, &memory);
+    c->samples[c->n_samples++] = rate;
+}
+
 static trawl_status run_round(struct bench *b, bool warm_up, struct trawl_error *err)
 {
     for (size_t i = 0; i < b->cases.n; i++) {
@@ -111,14 +120,12 @@ static trawl_status run_round(struct bench *b, bool warm_up, struct trawl_error 
         TW_TRY(fit_engine(b, c, err));
         if (warm_up) { /* threads, caches and pages, not time */
             few.gen = tw_min_size(few.gen, 2);
-        } else {
-            tw_limits_measure(b->probe, limit_seconds / (double)b->cases.n, &b->report.limits);
         }
         b->run.seed++;
         TW_TRY(bench_case_run(&b->run, &few, &rate, err));
         b->run.n_done++;
         if (!warm_up) {
-            c->samples[c->n_samples++] = rate;
+            add_sample(b, c, rate);
         }
         if (cli_interrupted()) {
             return tw_fail(err, TRAWL_ERR_CANCELLED, "interrupted");
@@ -132,8 +139,9 @@ static trawl_status measure(struct bench *b, struct trawl_error *err)
     const struct trawl_model_info *m = &b->report.model;
     TW_TRY(run_round(b, true, err));
     b->report.resident_bytes = bench_resident_bytes();
-    TW_TRY(tw_limits_probe_new(&b->probe, b->config.isa, m->threads * m->mesh_data * m->mesh_model, 0, err));
-    tw_limits_measure(b->probe, limit_seconds, &b->report.limits);
+    TW_TRY(bench_limits_init(&b->report.limits, b->config.isa, m->threads * m->mesh_data * m->mesh_model,
+                             b->cases.n * b->cases.n_runs + 1, err));
+    (void)bench_limits_measure(&b->report.limits, limit_seconds);
     for (size_t i = 0; i < b->cases.n_runs; i++) {
         TW_TRY(run_round(b, false, err));
     }
@@ -174,7 +182,7 @@ int cmd_bench(const struct cli_args *args, struct trawl_error *err)
     struct bench b      = {0};
     trawl_status status = run(&b, args, err);
     cli_progress_finish(&b.progress);
-    tw_limits_probe_free(b.probe);
+    bench_limits_release(&b.report.limits);
     trawl_engine_close(&b.run.engine);
     bench_cases_release(&b.cases);
     tw_free(b.folder);

@@ -11,13 +11,18 @@
 #include "base/thread.h"
 #include "kernels/kernels.h"
 
-enum { BUFFER_BYTES = 512 << 20, READ_GRAIN = 4096, MOST_STREAMS = 4, KINDS = 3 };
+enum { BUFFER_BYTES = 512 << 20, READ_GRAIN = 4096, MOST_STREAMS = 4 };
 
 enum kind { READ, FMA, DOT };
 
 /* Operations of one trial and thread: a few milliseconds, so that some trials fall between the time slices
  * of other processes. */
 static const double trial_flops = 2e8;
+
+/* What trials came to: a thread's, on a cache line of its own, or those of a pattern of reading. */
+struct tally {
+    _Alignas(64) double done, seconds, best; /* operations or bytes, their time; most per second in a trial */
+};
 
 struct tw_limits_probe {
     struct tw_team *team;
@@ -28,7 +33,7 @@ struct tw_limits_probe {
     size_t streams;
     size_t at, part; /* what of each thread's share this trial reads */
     _Atomic uint64_t sink;
-    double *rates; /* [n_threads * 8] best flops per second of a thread, a cache line each */
+    struct tally *tallies; /* [n_threads] */
 };
 
 /* ---- loops in plain C ---- */
@@ -96,6 +101,14 @@ static trawl_status best_level(const char *isa, const char **name, struct trawl_
 
 /* ---- trials ---- */
 
+static void count(struct tally *t, double done, uint64_t begin_ns)
+{
+    const double seconds = (double)(tw_clock_ns() - begin_ns) * 1e-9;
+    t->done += done;
+    t->seconds += seconds;
+    t->best = fmax(t->best, done / seconds);
+}
+
 static void trial(void *arg, int thread, int n_threads)
 {
     struct tw_limits_probe *p = arg;
@@ -108,9 +121,7 @@ static void trial(void *arg, int thread, int n_threads)
     }
     double (*loop)(double, float *) = p->kind == FMA ? p->loops.fma : p->loops.dot;
     uint64_t begin                  = tw_clock_ns();
-    double done                     = loop(trial_flops, &result);
-    double rate                     = done / ((double)(tw_clock_ns() - begin) * 1e-9);
-    p->rates[thread * 8]            = fmax(p->rates[thread * 8], rate);
+    count(&p->tallies[thread], loop(trial_flops, &result), begin);
     (void)atomic_fetch_xor_explicit(&p->sink, result > 1e30f, memory_order_relaxed);
 }
 
@@ -121,51 +132,62 @@ static void next_piece(struct tw_limits_probe *p)
     size_t share = p->bytes / (size_t)tw_team_size(p->team);
     p->at += p->part;
     if (p->at + p->part > share) {
-        p->at      = 0;
-        p->streams = p->streams == MOST_STREAMS ? 1 : p->streams * 2;
+        p->at = 0;
     }
+    p->streams = p->streams == MOST_STREAMS ? 1 : p->streams * 2;
 }
 
 /* Memory is shared: the threads must read at the same time, so the clock runs around all of them. */
-static double best_read(struct tw_limits_probe *p, double seconds)
+static void measure_read(struct tw_limits_probe *p, double seconds, double *mean, double *best)
 {
-    double best   = 0;
-    uint64_t stop = tw_clock_ns() + (uint64_t)(seconds * 1e9);
-    p->kind       = READ;
+    struct tally patterns[MOST_STREAMS + 1] = {0};
+    uint64_t stop                           = tw_clock_ns() + (uint64_t)(seconds * 1e9);
+    p->kind                                 = READ;
     do {
         uint64_t begin = tw_clock_ns();
         tw_team_run(p->team, trial, p);
-        best = fmax(best, (double)p->part * tw_team_size(p->team) / ((double)(tw_clock_ns() - begin) * 1e-9));
+        count(&patterns[p->streams], (double)p->part * tw_team_size(p->team), begin);
         next_piece(p);
     } while (tw_clock_ns() < stop);
-    return best;
+    *mean = 0;
+    for (size_t i = 1; i <= MOST_STREAMS; i++) {
+        const struct tally *t = &patterns[i];
+        *mean                 = t->seconds > 0 ? fmax(*mean, t->done / t->seconds) : *mean;
+        *best                 = fmax(*best, t->best);
+    }
 }
 
 /* Registers are not: every thread has its own clock, and its best trial may come at another time than the
  * others' when the machine has more work than cores. */
-static double best_compute(struct tw_limits_probe *p, enum kind kind, double seconds)
+static void measure_compute(struct tw_limits_probe *p, enum kind kind, double seconds, double *mean,
+                            double *best)
 {
     int n         = tw_team_size(p->team);
-    double sum    = 0;
+    double most   = 0;
     uint64_t stop = tw_clock_ns() + (uint64_t)(seconds * 1e9);
     p->kind       = kind;
-    memset(p->rates, 0, (size_t)n * 8 * sizeof *p->rates);
+    memset(p->tallies, 0, (size_t)n * sizeof *p->tallies);
     do {
         tw_team_run(p->team, trial, p);
     } while (tw_clock_ns() < stop);
+    *mean = 0;
     for (int i = 0; i < n; i++) {
-        sum += p->rates[i * 8];
+        *mean += p->tallies[i].done / p->tallies[i].seconds;
+        most += p->tallies[i].best;
     }
-    return sum;
+    *best = fmax(*best, most);
 }
 
-void tw_limits_measure(struct tw_limits_probe *p, double seconds, struct tw_limits *limits)
+void tw_limits_measure(struct tw_limits_probe *p, double seconds, struct tw_limits *mean,
+                       struct tw_limits *best)
 {
-    double share       = seconds / (p->loops.dot == NULL ? KINDS - 1 : KINDS);
-    limits->read_bytes = fmax(limits->read_bytes, best_read(p, share));
-    limits->fma_flops  = fmax(limits->fma_flops, best_compute(p, FMA, share));
+    /* Half for memory, which takes a while to reach its speed after something else. */
+    const double share = seconds / 2, rest = p->loops.dot == NULL ? share : share / 2;
+    measure_read(p, share, &mean->read_bytes, &best->read_bytes);
+    measure_compute(p, FMA, rest, &mean->fma_flops, &best->fma_flops);
+    mean->dot_flops = 0;
     if (p->loops.dot != NULL) {
-        limits->dot_flops = fmax(limits->dot_flops, best_compute(p, DOT, share));
+        measure_compute(p, DOT, rest, &mean->dot_flops, &best->dot_flops);
     }
 }
 
@@ -193,7 +215,7 @@ trawl_status tw_limits_probe_new(struct tw_limits_probe **out, const char *isa, 
     fill_loops(&p->loops, level);
     p->bytes            = ((bytes == 0 ? (size_t)BUFFER_BYTES : bytes) + grain - 1) / grain * grain;
     p->streams          = 1;
-    trawl_status status = tw_alloc((size_t)n_threads * 8, sizeof *p->rates, &p->rates, err);
+    trawl_status status = tw_alloc((size_t)n_threads, sizeof *p->tallies, &p->tallies, err);
     if (status == TRAWL_OK) {
         status = tw_big_alloc(p->bytes, &p->buffer, err);
     }
@@ -221,6 +243,6 @@ void tw_limits_probe_free(struct tw_limits_probe *p)
     }
     tw_team_free(p->team);
     tw_big_free(p->buffer, p->buffer == NULL ? 0 : p->bytes);
-    tw_free(p->rates);
+    tw_free(p->tallies);
     tw_free(p);
 }

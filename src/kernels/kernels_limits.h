@@ -9,8 +9,7 @@
 
 #include "base/error.h"
 
-/* Per second, all threads together; each the best of many trials, because other work on the machine only
- * ever takes away. Reading is timed over all threads, arithmetic by each thread for itself and summed. */
+/* Per second, all threads together. Reading is timed over all threads, arithmetic by each thread for itself and summed. */
 struct tw_limits {
     double read_bytes; /* of memory, read once in ascending order from a buffer far larger than the caches */
     double fma_flops;  /* f32; a multiply-add counts two */
@@ -33,9 +32,11 @@ struct tw_limits_probe;
  * frees a probe. */
 trawl_status tw_limits_probe_new(struct tw_limits_probe **out, const char *isa, int n_threads, size_t bytes,
                                  struct trawl_error *err);
-/* Raise `limits` to what is measured now, in about `seconds`. Called again and again between other
- * measurements it sees the machine as they did. `limits` begins as zeros. */
-void tw_limits_measure(struct tw_limits_probe *probe, double seconds, struct tw_limits *limits);
+/* Run every loop for its share of about `seconds`. *mean: operations by time of this call, what the machine sustains at
+ * this moment; *best is raised to the best of its trials of a few milliseconds, which begins as zeros. Called again and
+ * again between other measurements it sees the machine as they did. Reading takes the better of its patterns. */
+void tw_limits_measure(struct tw_limits_probe *probe, double seconds, struct tw_limits *mean,
+                       struct tw_limits *best);
 void tw_limits_probe_free(struct tw_limits_probe *probe); /* NULL allowed */
 
 #if defined(__x86_64__)
