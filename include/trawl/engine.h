@@ -16,7 +16,11 @@ typedef struct trawl_engine trawl_engine;
 
 /* Precision of the arithmetic. With BFLOAT16 every input of a matrix product is rounded to bfloat16 (nearest
  * even), sums are float32. With FLOAT32 nothing is rounded and weights keep their checkpoint's values. */
-enum trawl_dtype { TRAWL_DTYPE_BFLOAT16 = 0, TRAWL_DTYPE_FLOAT32 = 1 };
+enum trawl_dtype {
+    TRAWL_DTYPE_BFLOAT16 = 0,
+    TRAWL_DTYPE_FLOAT32  = 1,
+    TRAWL_DTYPE_FLOAT16  = 2 /* of stored activations only */
+};
 
 enum trawl_log_level { TRAWL_LOG_WARNING = 0, TRAWL_LOG_INFO = 1, TRAWL_LOG_DEBUG = 2 };
 

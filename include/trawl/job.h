@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A job: a stream of requests in, their results in order out, with activations and a journal on disk if
- * wanted. Submit any number of requests, end the input, take results until there are no more:
+/* A job: a stream of requests in, their results in order out (or as they come: `unordered`), with activations and a
+ * journal on disk if wanted. Submit any number of requests, end the input, take results until there are no more:
  *
  *     trawl_job_open(engine, &config, &job, &err);
  *     for (...) trawl_job_submit(job, &request, &err);
@@ -36,6 +36,11 @@ struct trawl_setting {
     const char *key, *value;
 };
 
+struct trawl_top_logprob {
+    int32_t token; /* -1: the distribution has no more numbers */
+    float logprob;
+};
+
 enum trawl_activations_format { TRAWL_FORMAT_SAFETENSORS = 0, TRAWL_FORMAT_PKL = 1 };
 
 /* What to keep of the forward passes. */
@@ -44,7 +49,16 @@ struct trawl_capture_config {
     size_t n_sites;
     const char *dir; /* the store's folder; NULL: rows go to on_rows only */
     enum trawl_activations_format format;
-    enum trawl_dtype dtype; /* on disk; pickles are always float32 */
+    enum trawl_dtype dtype;     /* on disk; pickles are always float32 */
+    const int32_t *skip_tokens; /* [n_skip_tokens] ids; rows of these tokens are not stored; copied */
+    size_t n_skip_tokens;
+    /* Also store, with each row, log p of the token that follows it and the entropy of what could, in nats; without a next
+     * token the former is NaN. Logits are then computed for every stored position, through all layers. */
+    bool logprobs;
+    /* Store the rows of a commit group (commit_every requests) in an order that is drawn from shuffle_seed and the group's
+     * place, the same for all sites. They wait in memory, as float32, until the group is complete. */
+    bool shuffle_rows;
+    uint64_t shuffle_seed;
 };
 
 struct trawl_job_config {
@@ -80,6 +94,13 @@ struct trawl_job_config {
      * callback: it could not be asked where the request runs. */
     trawl_status (*allowed_tokens)(void *user, uint64_t request, const int32_t *tokens, size_t n,
                                    uint32_t *bits, struct trawl_error *err);
+    /* Results come as requests end, not in their order: a request never waits for one before it. For jobs that go on for as
+     * long as there is somebody who asks (a server): memory goes with the requests that are under way, not with how many
+     * there were. Numbers, seeds and answers are the same. Not with a journal, nor a store. */
+    bool unordered;
+    /* The most probable tokens [n] beside the one that on_token is told next, of requests with top_logprobs and without
+     * best_of. */
+    void (*on_top_logprobs)(void *user, uint64_t request, const struct trawl_top_logprob *top, size_t n);
 };
 
 TRAWL_API void trawl_job_config_init(struct trawl_job_config *config);
@@ -192,11 +213,6 @@ enum trawl_finish_reason {
 /* "stop", "length", "error", "timeout", "cancelled"; NULL for other numbers. */
 TRAWL_API const char *trawl_finish_reason_name(enum trawl_finish_reason reason);
 
-struct trawl_top_logprob {
-    int32_t token; /* -1: the distribution has no more numbers */
-    float logprob;
-};
-
 /* One continuation of a prompt. */
 struct trawl_output {
     enum trawl_finish_reason finish_reason;
@@ -251,7 +267,7 @@ TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_job_submit(trawl_job *job, const s
 /* No more requests will come. */
 TRAWL_API void trawl_job_end_input(trawl_job *job);
 
-/* Wait for the next result, in request order. *more is false when all have been returned and everything is
+/* Wait for the next result, in request order unless the job is unordered. *more is false when all have been returned and everything is
  * committed. TRAWL_ERR_CANCELLED after trawl_job_cancel: what was committed stays. Any other failure (a full
  * disk, a broken device) ends the job; the journal can be resumed. One thread calls it. */
 TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_job_next(trawl_job *job, struct trawl_result *result,

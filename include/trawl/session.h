@@ -80,6 +80,18 @@ TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_session_sample(trawl_session *sess
                                                              struct trawl_sampled *sampled,
                                                              struct trawl_error *err);
 
+/* Does `token` end an answer to `request`: is it one of its stop_token_ids, or, unless it says ignore_eos, an end token
+ * of the model? NULL: is it an end token of the model? */
+TRAWL_API int trawl_session_ends(const trawl_session *session, const struct trawl_request *request,
+                                 int32_t token);
+
+/* The n most probable tokens [n] to come next, under softmax(logits), the most probable first, of equals the lowest id
+ * first: what a job reports for top_logprobs = n.
+ * errors: INVALID: the session is empty, n is not 1 to 1024. */
+TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_session_top_logprobs(trawl_session *session,
+                                                                   struct trawl_top_logprob *top, size_t n,
+                                                                   struct trawl_error *err);
+
 /* A second timeline with the same tokens. Pages of the KV cache are shared until one of the two writes. */
 TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_session_fork(trawl_session *session, trawl_session **out,
                                                            struct trawl_error *err);

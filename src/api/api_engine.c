@@ -24,7 +24,9 @@ void trawl_free(void *p)
 
 enum tw_dtype tw_api_dtype(enum trawl_dtype dtype)
 {
-    return dtype == TRAWL_DTYPE_FLOAT32 ? TW_DTYPE_F32 : TW_DTYPE_BF16;
+    return dtype == TRAWL_DTYPE_FLOAT32   ? TW_DTYPE_F32
+           : dtype == TRAWL_DTYPE_FLOAT16 ? TW_DTYPE_F16
+                                          : TW_DTYPE_BF16;
 }
 
 static enum trawl_dtype public_dtype(enum tw_dtype dtype)
@@ -67,6 +69,11 @@ trawl_status trawl_engine_open(const struct trawl_engine_config *config, trawl_e
         config->mesh_model > TW_MESH_RANKS_MAX) {
         return tw_fail(err, TRAWL_ERR_INVALID, "mesh is %dx%d, expected 1 to %d devices along each axis",
                        config->mesh_data, config->mesh_model, TW_MESH_RANKS_MAX);
+    }
+    if (config->dtype == TRAWL_DTYPE_FLOAT16 ||
+        (config->kv_dtype_set && config->kv_dtype == TRAWL_DTYPE_FLOAT16)) {
+        return tw_fail(err, TRAWL_ERR_UNSUPPORTED, "%s is float16, expected bfloat16 or float32",
+                       config->dtype == TRAWL_DTYPE_FLOAT16 ? "dtype" : "kv_dtype");
     }
     struct tw_engine_config c;
     tw_engine_config_init(&c);

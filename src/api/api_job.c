@@ -31,6 +31,16 @@ static void wait_changed(trawl_job *job)
 
 /* ---- the engine's side: called on its threads ---- */
 
+/* Finished requests are kept in a list where results leave as they come. Called with the lock held. */
+static void set_finished(trawl_job *job, struct tw_job_request *q)
+{
+    q->finished = true;
+    if (job->config.unordered) {
+        *job->last = q;
+        job->last  = &q->next_finished;
+    }
+}
+
 /* Refused when it was submitted: the engine has nothing to do with it. */
 static bool is_settled(const struct tw_job_request *q)
 {
@@ -43,7 +53,8 @@ static enum tw_pull pull(void *user, bool wait, struct tw_request *out)
     enum tw_pull answer = TW_PULL_NONE_NOW;
     (void)pthread_mutex_lock(&job->lock);
     for (;;) {
-        while (job->next_pull < job->n_submitted && is_settled(job->requests[job->next_pull])) {
+        while (job->next_pull < job->n_submitted &&
+               is_settled(tw_job_table_find(&job->requests, job->next_pull))) {
             job->next_pull++;
         }
         bool has = job->next_pull < job->n_submitted;
@@ -51,8 +62,9 @@ static enum tw_pull pull(void *user, bool wait, struct tw_request *out)
             answer = TW_PULL_END;
             break;
         }
-        if (has && (job->n_out < job->window || job->next_pull == job->next_result)) {
-            job->next_pull += tw_job_next_candidate(job->requests[job->next_pull], out) ? 1 : 0;
+        if (has && (job->n_out < job->window || job->next_pull == job->n_delivered)) {
+            job->next_pull +=
+                tw_job_next_candidate(tw_job_table_find(&job->requests, job->next_pull), out) ? 1 : 0;
             job->n_out++;
             answer = TW_PULL_REQUEST;
             break;
@@ -79,7 +91,7 @@ static void stop(void *user)
 static struct tw_job_request *request_of(trawl_job *job, uint64_t id)
 {
     (void)pthread_mutex_lock(&job->lock);
-    struct tw_job_request *q = job->requests[tw_job_place(id)];
+    struct tw_job_request *q = tw_job_table_find(&job->requests, tw_job_place(id));
     (void)pthread_mutex_unlock(&job->lock);
     return q;
 }
@@ -105,9 +117,15 @@ static trawl_status on_rows(void *user, uint64_t id, size_t site, size_t positio
 static trawl_status on_logits(void *user, uint64_t id, size_t position, const float *rows,
                               const float *logprobs, size_t n, size_t n_vocab, struct trawl_error *err)
 {
-    trawl_job *job = user;
-    return job->config.on_logits(job->config.user, tw_job_place(id), position, rows, logprobs, n, n_vocab,
-                                 err);
+    trawl_job *job           = user;
+    struct tw_job_request *q = request_of(job, id);
+    if (job->rows.measured) {
+        TW_TRY(tw_job_rows_measure(job, q, position, rows, logprobs, n, n_vocab, err));
+    }
+    size_t skip = position < q->logits_from ? q->logits_from - position : 0;
+    return skip >= n ? TRAWL_OK
+                     : job->config.on_logits(job->config.user, tw_job_place(id), position + skip,
+                                             rows + skip * n_vocab, logprobs + skip, n - skip, n_vocab, err);
 }
 
 static trawl_status on_allowed(void *user, uint64_t id, const int32_t *tokens, size_t n, uint32_t *bits,
@@ -117,11 +135,27 @@ static trawl_status on_allowed(void *user, uint64_t id, const int32_t *tokens, s
     return job->config.allowed_tokens(job->config.user, tw_job_place(id), tokens, n, bits, err);
 }
 
-static bool on_token(void *user, uint64_t id, int32_t token, float logprob)
+static void tell_top(trawl_job *job, uint64_t id, const struct tw_told_token *told)
+{
+    struct trawl_top_logprob top[TW_JOB_TOP_MAX];
+    size_t n = tw_min_size(told->n_top, TW_JOB_TOP_MAX);
+    for (size_t i = 0; i < n; i++) {
+        top[i] = (struct trawl_top_logprob){.token = told->top[i].token, .logprob = told->top[i].logprob};
+    }
+    job->config.on_top_logprobs(job->config.user, id, top, n);
+}
+
+static bool on_token(void *user, uint64_t id, const struct tw_told_token *told)
 {
     trawl_job *job = user;
-    return request_of(job, id)->n_candidates > 0 ||
-           job->config.on_token(job->config.user, id, token, logprob);
+    if (request_of(job, id)->n_candidates > 0) {
+        return true;
+    }
+    if (job->config.on_top_logprobs != NULL && told->n_top > 0) {
+        tell_top(job, id, told);
+    }
+    return job->config.on_token == NULL ||
+           job->config.on_token(job->config.user, id, told->token, told->logprob);
 }
 
 static trawl_status on_finished(void *user, const struct tw_result *r, struct trawl_error *err)
@@ -145,7 +179,9 @@ static trawl_status on_finished(void *user, const struct tw_result *r, struct tr
         atomic_fetch_add(&job->n_cancelled, q->outcome.finish == TRAWL_FINISH_CANCELLED);
     }
     (void)pthread_mutex_lock(&job->lock);
-    q->finished = !q->dropped && status == TRAWL_OK;
+    if (!q->dropped && status == TRAWL_OK) {
+        set_finished(job, q);
+    }
     (void)pthread_cond_broadcast(&job->changed);
     (void)pthread_mutex_unlock(&job->lock);
     return status;
@@ -187,6 +223,7 @@ static trawl_status expand_sites(trawl_job *job, const struct trawl_capture_conf
 static trawl_status open_job(trawl_job *job, const struct trawl_job_config *config, struct trawl_error *err)
 {
     TW_TRY(expand_sites(job, &config->capture, err));
+    TW_TRY(tw_job_rows_open(job, &config->capture, err));
     TW_TRY(tw_job_open_files(job, config, err));
     const struct tw_engine_config *e = tw_engine_settings(job->engine->engine);
     job->next_pull                   = job->n_journal;
@@ -197,8 +234,8 @@ static trawl_status open_job(trawl_job *job, const struct trawl_job_config *conf
           .user     = job,
           .pull     = pull,
           .rows     = job->store != NULL || config->on_rows != NULL ? on_rows : NULL,
-          .logits   = config->on_logits != NULL ? on_logits : NULL,
-          .token    = config->on_token != NULL ? on_token : NULL,
+          .logits   = config->on_logits != NULL || job->rows.measured ? on_logits : NULL,
+          .token    = config->on_token != NULL || config->on_top_logprobs != NULL ? on_token : NULL,
           .allowed  = config->allowed_tokens != NULL ? on_allowed : NULL,
           .finished = on_finished,
           .stop     = stop,
@@ -227,6 +264,11 @@ trawl_status trawl_job_open(trawl_engine *engine, const struct trawl_job_config 
         return tw_fail(err, TRAWL_ERR_INVALID, "the job's timeout is %g, expected seconds, or 0 for none",
                        config->timeout);
     }
+    if (config->unordered && config->journal_path != NULL) {
+        return tw_fail(
+            err, TRAWL_ERR_INVALID,
+            "a job with a journal cannot be unordered: what it writes is in the order of requests");
+    }
     const struct tw_world *world = tw_engine_settings(engine->engine)->world;
     if (config->allowed_tokens != NULL && world != NULL && world->all->size > 1) {
         return tw_fail(
@@ -243,6 +285,7 @@ trawl_status trawl_job_open(trawl_engine *engine, const struct trawl_job_config 
     }
     job->engine = engine;
     job->config = *config;
+    job->last   = &job->finished;
     if (job->config.commit_every == 0) {
         job->config.commit_every = COMMIT_EVERY;
     }
@@ -278,14 +321,17 @@ trawl_status trawl_job_submit(trawl_job *job, const struct trawl_request *reques
     trawl_status status = tw_job_request_make(job, request, job->n_submitted, q, err);
     (void)pthread_mutex_lock(&job->lock);
     if (status == TRAWL_OK) {
-        status = tw_grow(&job->requests, &job->capacity, job->n_submitted + 1, sizeof(void *), err);
+        status = tw_job_table_add(&job->requests, q, err);
     }
     if (status == TRAWL_OK) {
         job->next_number = q->number + 1;
         atomic_fetch_add(&job->n_finished, q->finished && !q->from_journal);
         tw_job_constraint_drop(job->latest_constraint);
-        job->latest_constraint            = tw_job_constraint_keep(q->constraint);
-        job->requests[job->n_submitted++] = q;
+        job->latest_constraint = tw_job_constraint_keep(q->constraint);
+        job->n_submitted++;
+        if (q->finished) {
+            set_finished(job, q);
+        }
         (void)pthread_cond_broadcast(&job->changed);
     }
     (void)pthread_mutex_unlock(&job->lock);
@@ -303,6 +349,16 @@ void trawl_job_end_input(trawl_job *job)
     (void)pthread_mutex_unlock(&job->lock);
 }
 
+/* The request whose result is the next to be returned, NULL when it is not there yet. */
+static struct tw_job_request *next_finished(const trawl_job *job)
+{
+    if (job->config.unordered) {
+        return job->finished;
+    }
+    struct tw_job_request *q = tw_job_table_find(&job->requests, job->n_delivered);
+    return q != NULL && q->finished ? q : NULL;
+}
+
 /* The next finished request, NULL at the end. */
 static trawl_status wait_result(trawl_job *job, struct tw_job_request **out, struct trawl_error *err)
 {
@@ -310,10 +366,8 @@ static trawl_status wait_result(trawl_job *job, struct tw_job_request **out, str
     *out                = NULL;
     (void)pthread_mutex_lock(&job->lock);
     for (;;) {
-        struct tw_job_request *q =
-            job->next_result < job->n_submitted ? job->requests[job->next_result] : NULL;
-        if (q != NULL && q->finished) {
-            *out = q;
+        *out = next_finished(job);
+        if (*out != NULL) {
             break;
         }
         if (job->run_ended && job->run_status != TRAWL_OK) {
@@ -327,7 +381,7 @@ static trawl_status wait_result(trawl_job *job, struct tw_job_request **out, str
             status = tw_fail(err, TRAWL_ERR_CANCELLED, "stopped on request");
             break;
         }
-        if (q == NULL && job->input_ended) {
+        if (job->n_delivered == job->n_submitted && job->input_ended) {
             break;
         }
         wait_changed(job);
@@ -341,6 +395,21 @@ static trawl_status wait_result(trawl_job *job, struct tw_job_request **out, str
     }
     (void)pthread_mutex_unlock(&job->lock);
     return status;
+}
+
+/* Its result is taken: nobody finds it any more. */
+static void remove_request(trawl_job *job, struct tw_job_request *q)
+{
+    (void)pthread_mutex_lock(&job->lock);
+    tw_job_table_remove(&job->requests, q);
+    if (job->config.unordered) {
+        job->finished = q->next_finished;
+        job->last     = job->finished == NULL ? &job->finished : job->last;
+    }
+    job->n_delivered++;
+    job->n_out -= q->n_pulled;
+    (void)pthread_cond_broadcast(&job->changed);
+    (void)pthread_mutex_unlock(&job->lock);
 }
 
 /* All results are there, so the run is about to end: then its counters are complete, in other processes too. */
@@ -399,11 +468,7 @@ trawl_status trawl_job_next(trawl_job *job, struct trawl_result *result, bool *m
     if (!q->from_journal) {
         TW_TRY(tw_job_record(job, q, err));
     }
-    (void)pthread_mutex_lock(&job->lock);
-    job->requests[job->next_result++] = NULL;
-    job->n_out -= q->n_pulled;
-    (void)pthread_cond_broadcast(&job->changed);
-    (void)pthread_mutex_unlock(&job->lock);
+    remove_request(job, q);
     job->current = q;
     fill_result(result, q);
     *more = true;
@@ -425,8 +490,11 @@ trawl_status trawl_job_cancel_request(trawl_job *job, uint64_t request, struct t
             err, TRAWL_ERR_INVALID,
             "there is no request %llu to cancel: %zu have been submitted, and their numbers begin at 0",
             (unsigned long long)request, job->n_submitted);
-    } else if (job->requests[request] != NULL) { /* else its result has been taken */
-        atomic_store(&job->requests[request]->cancelled, true);
+    } else {
+        struct tw_job_request *q = tw_job_table_find(&job->requests, request);
+        if (q != NULL) { /* else its result has been taken */
+            atomic_store(&q->cancelled, true);
+        }
     }
     (void)pthread_mutex_unlock(&job->lock);
     return status;
@@ -488,14 +556,12 @@ void trawl_job_close(trawl_job **handle)
     }
     tw_job_close_files(job);
     tw_job_request_free(job->current, job->n_sites);
-    for (size_t i = 0; i < job->n_submitted; i++) {
-        tw_job_request_free(job->requests[i], job->n_sites);
-    }
+    tw_job_table_release(&job->requests, job->n_sites);
     tw_job_constraint_drop(job->latest_constraint);
-    tw_free(job->requests);
     tw_free(job->sites);
     tw_free(job->site_names);
     tw_free(job->site_widths);
+    tw_job_rows_close(job);
     tw_str_release(&job->line);
     (void)pthread_mutex_destroy(&job->lock);
     (void)pthread_cond_destroy(&job->changed);

@@ -9,6 +9,8 @@
 
 #include "api/api_constraint.h"
 #include "api/api_engine.h"
+#include "api/api_job_rows.h"
+#include "api/api_job_table.h"
 #include "api/api_mask.h"
 #include "api/api_outcome.h"
 #include "api/api_sampling.h"
@@ -19,7 +21,7 @@
 #include "trawl/job.h"
 #include "json/json.h"
 
-enum { TW_JOB_SITES_MAX = 4096 };
+enum { TW_JOB_SITES_MAX = 4096, TW_JOB_TOP_MAX = 1024 /* trawl_request.top_logprobs */ };
 
 struct tw_job_request {
     struct tw_request engine; /* prompt and stop point into `ids`; its id is the place in this job */
@@ -41,6 +43,9 @@ struct tw_job_request {
     float **rows;         /* [n_sites] captured so far, [n_rows, width] each, from engine.capture_from on */
     size_t *row_capacity; /* [n_sites] floats */
     size_t n_rows;        /* of site 0; all sites advance together */
+    float *measures;      /* [n_prompt, 2] log p of the next token and entropy (api_job_rows.h); NULL: none */
+    size_t logits_from;   /* where those for its caller begin; SIZE_MAX: it wants none */
+    struct tw_job_request *next_in_bucket, *next_finished; /* api_job_table.h; of the job's list */
 };
 
 struct trawl_job {
@@ -54,9 +59,12 @@ struct trawl_job {
 
     pthread_mutex_t lock; /* of everything down to the next comment */
     pthread_cond_t changed;
-    struct tw_job_request **requests; /* [n_submitted]; NULL once delivered */
-    size_t n_submitted, capacity;
-    size_t next_pull, next_result; /* request numbers */
+    struct tw_job_table requests; /* not yet delivered */
+    struct tw_job_request *finished,
+        **last; /* unordered: a list of those that are finished, and where it ends */
+    size_t n_submitted;
+    size_t next_pull;     /* a place */
+    size_t n_delivered;   /* results; in an ordered job the place of the next one */
     size_t n_out, window; /* requests of the engine whose results have not been taken; so many at most */
     bool input_ended, run_ended;
     trawl_status run_status;
@@ -71,6 +79,7 @@ struct trawl_job {
     struct tw_job_request *current; /* whose result was returned last */
     struct tw_journal *journal;
     struct tw_store *store;
+    struct tw_job_rows rows;          /* what of them is stored */
     struct tw_job_outcome *committed; /* [n_journal] read back from the journal */
     size_t n_journal, committed_capacity;
     uint64_t group_first;                        /* number of the first request of the group being made */
@@ -92,7 +101,7 @@ void tw_job_request_free(struct tw_job_request *q, size_t n_sites); /* NULL allo
 trawl_status tw_job_open_files(trawl_job *job, const struct trawl_job_config *config,
                                struct trawl_error *err);
 /* Write a finished request to store and journal; commit when it completes its group. */
-trawl_status tw_job_record(trawl_job *job, const struct tw_job_request *q, struct trawl_error *err);
+trawl_status tw_job_record(trawl_job *job, struct tw_job_request *q, struct trawl_error *err);
 /* Commit what is left and mark the store complete. */
 trawl_status tw_job_finish_files(trawl_job *job, struct trawl_error *err);
 void tw_job_close_files(trawl_job *job);

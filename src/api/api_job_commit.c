@@ -37,6 +37,7 @@ struct settings {
     struct tw_setting *list;
     size_t n;
     char seed[24], commit[24], leaves[16], fingerprint[17], identity[17];
+    struct trawl_setting rows[3];
 };
 
 static void add_setting(struct settings *s, const char *key, const char *value)
@@ -50,7 +51,7 @@ static trawl_status collect_settings(const trawl_job *job, const struct trawl_jo
                                      struct settings *s, struct trawl_error *err)
 {
     const struct tw_engine_config *e = tw_engine_settings(job->engine->engine);
-    TW_TRY(tw_alloc(config->n_settings + 8, sizeof *s->list, &s->list, err));
+    TW_TRY(tw_alloc(config->n_settings + 9, sizeof *s->list, &s->list, err));
     for (size_t i = 0; i < config->n_settings; i++) {
         add_setting(s, config->settings[i].key, config->settings[i].value);
     }
@@ -65,6 +66,10 @@ static trawl_status collect_settings(const trawl_job *job, const struct trawl_jo
     add_setting(s, "tree_leaves", s->leaves);
     add_setting(s, "random_seed", s->seed);
     add_setting(s, "commit_every", s->commit);
+    size_t n = tw_job_rows_settings(job, s->rows);
+    for (size_t i = 0; i < n; i++) {
+        add_setting(s, s->rows[i].key, s->rows[i].value);
+    }
     return TRAWL_OK;
 }
 
@@ -88,6 +93,7 @@ static trawl_status open_store(trawl_job *job, const struct trawl_job_config *co
         .dtype       = pkl ? TW_DTYPE_F32 : tw_api_dtype(config->capture.dtype),
         .sites       = sites,
         .n_sites     = job->n_sites,
+        .columns     = job->rows.measured ? TW_STORE_LOGPROB | TW_STORE_ENTROPY : 0,
         .settings    = s->list,
         .n_settings  = s->n,
         .resume      = config->resume,
@@ -144,53 +150,11 @@ static trawl_status add_record(trawl_job *job, const struct tw_job_request *q, s
     return tw_journal_add(job->journal, tw_str_text(&job->line), job->line.size, err);
 }
 
-static trawl_status store_rows(trawl_job *job, const struct tw_job_request *q, struct trawl_error *err)
-{
-    size_t n = q->n_rows, n_prompt = q->engine.n_prompt, first = q->engine.capture_from;
-    int32_t *token = NULL, *position = NULL;
-    uint8_t *generated = NULL;
-    if (n == 0) {
-        return TRAWL_OK; /* could not be run, or ended before there was any */
-    }
-    trawl_status status = tw_alloc(n, sizeof *token, &token, err);
-    if (status == TRAWL_OK) {
-        status = tw_alloc(n, sizeof *generated, &generated, err);
-    }
-    if (status == TRAWL_OK) {
-        status = tw_alloc(n, sizeof *position, &position, err);
-    }
-    for (size_t i = 0; status == TRAWL_OK && i < n; i++) {
-        size_t at    = first + i;
-        position[i]  = (int32_t)at;
-        generated[i] = at >= n_prompt;
-        token[i]     = at < n_prompt ? q->engine.prompt[at] : q->outcome.outputs[0].tokens[at - n_prompt];
-    }
-    if (status == TRAWL_OK) {
-        struct tw_store_request r = {.id           = q->number,
-                                     .task_id      = q->task_id,
-                                     .sample_idx   = q->sample_idx,
-                                     .n_rows       = n,
-                                     .token        = token,
-                                     .position     = position,
-                                     .is_generated = generated};
-        status                    = tw_store_begin_request(job->store, &r, err);
-    }
-    for (size_t i = 0; status == TRAWL_OK && i < job->n_sites; i++) {
-        status = tw_store_rows(job->store, i, q->rows[i], n, err);
-    }
-    if (status == TRAWL_OK) {
-        status = tw_store_end_request(job->store, err);
-    }
-    tw_free(token);
-    tw_free(position);
-    tw_free(generated);
-    return status;
-}
-
 static trawl_status commit(trawl_job *job, struct trawl_error *err)
 {
     uint64_t end = job->recorded_end;
     if (job->store != NULL) {
+        TW_TRY(tw_job_rows_flush(job, err));
         TW_TRY(tw_store_commit(job->store, job->group_first, end, err));
     }
     TW_TRY(tw_journal_commit(job->journal, job->group_first, end, err));
@@ -200,13 +164,13 @@ static trawl_status commit(trawl_job *job, struct trawl_error *err)
     return TRAWL_OK;
 }
 
-trawl_status tw_job_record(trawl_job *job, const struct tw_job_request *q, struct trawl_error *err)
+trawl_status tw_job_record(trawl_job *job, struct tw_job_request *q, struct trawl_error *err)
 {
     if (job->journal == NULL) {
         return TRAWL_OK;
     }
     if (job->store != NULL) {
-        TW_TRY(store_rows(job, q, err));
+        TW_TRY(tw_job_rows_store(job, q, err));
     }
     TW_TRY(add_record(job, q, err));
     job->recorded_end = q->number + 1;
@@ -219,9 +183,9 @@ trawl_status tw_job_finish_files(trawl_job *job, struct trawl_error *err)
     if (job->journal == NULL) {
         return TRAWL_OK;
     }
-    if (job->next_result < job->n_journal) {
+    if (job->n_delivered < job->n_journal) {
         return tw_fail(err, TRAWL_ERR_EXISTS, "the journal has %zu requests, the job only %zu",
-                       job->n_journal, job->next_result);
+                       job->n_journal, job->n_delivered);
     }
     if (job->n_recorded > 0) {
         TW_TRY(commit(job, err));

@@ -38,6 +38,7 @@ void tw_job_request_free(struct tw_job_request *q, size_t n_sites)
     tw_job_outcome_release(&q->outcome);
     tw_free(q->rows);
     tw_free(q->row_capacity);
+    tw_free(q->measures);
     tw_job_search_release(&q->search);
     tw_job_sampling_release(&q->sampling);
     tw_free(q->ids);
@@ -151,6 +152,8 @@ trawl_status tw_job_request_make(const trawl_job *job, const struct trawl_reques
              .since_ns     = tw_clock_ns(),
              .cancelled    = &q->cancelled,
     };
+    q->logits_from = q->engine.logits ? q->engine.logits_from : SIZE_MAX;
+    tw_job_rows_want(job, q);
     TW_TRY(tw_job_sampling_copy(&q->sampling, r, seed_of(job, r, number), &q->engine.sampling, err));
     TW_TRY(tw_job_search_copy(&q->search, r, &q->engine, err));
     q->prompt_hash = tw_job_constraint_hash(q->constraint, tw_job_search_hash(&q->engine, q->prompt_hash));

@@ -149,6 +149,34 @@ trawl_status trawl_session_sample(trawl_session *session, const struct trawl_req
     return status;
 }
 
+int trawl_session_ends(const trawl_session *session, const struct trawl_request *request, int32_t token)
+{
+    for (size_t i = 0; request != NULL && i < request->n_stop_token_ids; i++) {
+        if (request->stop_token_ids[i] == token) {
+            return 1;
+        }
+    }
+    return (request == NULL || !request->ignore_eos) && tw_session_is_end(session->session, token);
+}
+
+/* The engine's pairs are the public ones. */
+_Static_assert(sizeof(struct trawl_top_logprob) == sizeof(struct tw_top_logprob) &&
+                   offsetof(struct trawl_top_logprob, token) == offsetof(struct tw_top_logprob, token) &&
+                   offsetof(struct trawl_top_logprob, logprob) == offsetof(struct tw_top_logprob, logprob),
+               "pairs differ");
+
+trawl_status trawl_session_top_logprobs(trawl_session *session, struct trawl_top_logprob *top, size_t n,
+                                        struct trawl_error *err)
+{
+    if (n == 0) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "n is 0, expected 1 to %d tokens", TW_SAMPLE_MAX_TOP_LOGPROBS);
+    }
+    lock(session);
+    trawl_status status = tw_session_top(session->session, (struct tw_top_logprob *)(void *)top, n, err);
+    unlock(session);
+    return status;
+}
+
 trawl_status trawl_session_rewind(trawl_session *session, size_t n, struct trawl_error *err)
 {
     size_t held         = 0;

@@ -173,6 +173,14 @@ struct tw_result {
     const struct trawl_error *error; /* TW_FINISH_ERROR: why */
 };
 
+/* A token as it is told. Borrowed during the call. */
+struct tw_told_token {
+    int32_t token;
+    float logprob;
+    const struct tw_top_logprob *top; /* [n_top] the most probable ones, if they are wanted */
+    size_t n_top;
+};
+
 enum tw_pull { TW_PULL_REQUEST, TW_PULL_NONE_NOW, TW_PULL_END };
 
 /* Where requests come from and results go. All functions may be called from several replica threads at
@@ -190,7 +198,7 @@ struct tw_work {
     trawl_status (*logits)(void *user, uint64_t id, size_t position, const float *rows, const float *logprobs,
                            size_t n, size_t n_vocab, struct trawl_error *err);
     /* One token of an answer that is sampled, as it comes; false ends the answer with it (TW_FINISH_STOP). */
-    bool (*token)(void *user, uint64_t id, int32_t token, float logprob);
+    bool (*token)(void *user, uint64_t id, const struct tw_told_token *told);
     /* Which tokens may follow the answer's tokens [n] of a sampled request: clear bits of those that may not, of
      * the ones its constraint allows. A failure, or no bit left, ends the request with an error. NULL: nobody
      * asks. Not asked in other processes: a world of several has to have none. */

@@ -119,6 +119,9 @@ static enum tw_pull pull(struct tw_replica *r)
     struct tw_request *q = &r->held;
     size_t limit         = r->engine->config.max_model_len;
     struct trawl_error why;
+    if (r->n_groups == 0) {
+        tw_replica_tell(r); /* nothing runs for as long as this takes: whoever looks has to see that */
+    }
     enum tw_pull answer = r->work->pull(r->work->user, r->n_groups == 0, q);
     if (answer != TW_PULL_REQUEST) {
         return answer;

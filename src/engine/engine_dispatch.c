@@ -210,7 +210,11 @@ static trawl_status take_token(struct tw_dispatcher *d, struct head *h, struct l
                                const struct tw_engine_letter *l, struct trawl_error *err)
 {
     lent->n_tokens++;
-    if (d->work->token(d->work->user, l->id, l->token, l->logprob)) {
+    const struct tw_told_token told = {.token   = l->token,
+                                       .logprob = l->logprob,
+                                       .top     = (const struct tw_top_logprob *)(const void *)l->data,
+                                       .n_top   = l->n};
+    if (d->work->token(d->work->user, l->id, &told)) {
         return TRAWL_OK;
     }
     lent->stopped = true;

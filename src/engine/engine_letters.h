@@ -26,7 +26,7 @@ enum tw_letter_kind {
     /* to rank 0 */
     TW_LETTER_ROWS,     /* id, site, position, n, width; floats */
     TW_LETTER_LOGITS,   /* id, position, n, width; logits, then n log-probabilities */
-    TW_LETTER_TOKEN,    /* id, token, logprob */
+    TW_LETTER_TOKEN,    /* id, token, logprob, n; the n most probable ones */
     TW_LETTER_FINISHED, /* id, finish, n outputs, position: nodes, site: truncated, width: tokens of the prompt; struct tw_letter_output [n], then
                            of each its tokens, logprobs, entropies, varentropies, perhaps those of attention, top; a struct trawl_error when
                            finish is an error */

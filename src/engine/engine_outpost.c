@@ -148,11 +148,13 @@ static struct held **find(struct held **list, uint64_t id)
 }
 
 /* Rank 0 may answer "no more" a little later than a replica there: it drops what came in between. */
-static bool on_token(void *user, uint64_t id, int32_t token, float logprob)
+static bool on_token(void *user, uint64_t id, const struct tw_told_token *told)
 {
     struct tw_outpost *o         = user;
-    struct tw_engine_letter head = {.kind = TW_LETTER_TOKEN, .id = id, .token = token, .logprob = logprob};
-    if (post(o, &head, NULL, NULL, 0, NULL) != TRAWL_OK) {
+    struct tw_engine_letter head = {
+        .kind = TW_LETTER_TOKEN, .id = id, .token = told->token, .logprob = told->logprob, .n = told->n_top};
+    if (post(o, &head, (const void *const[]){told->top}, (const size_t[]){told->n_top * sizeof *told->top}, 1,
+             NULL) != TRAWL_OK) {
         return false;
     }
     lock(o);

@@ -232,8 +232,10 @@ static trawl_status take(struct tw_replica *r, struct tw_sequence *s, size_t pla
     s->n_tokens   = tw_max_size(s->n_tokens, place + 1);
     s->n_measured = n + 1;
     atomic_fetch_add_explicit(&r->engine->generated_tokens, 1, memory_order_relaxed);
-    bool stop = tw_group_ends(r, q, got->token);
-    if (r->work->token != NULL && !r->work->token(r->work->user, q->id, got->token, got->logprob)) {
+    bool stop                       = tw_group_ends(r, q, got->token);
+    const struct tw_told_token told = {
+        .token = got->token, .logprob = got->logprob, .top = s->top + n * s->n_top, .n_top = s->n_top};
+    if (r->work->token != NULL && !r->work->token(r->work->user, q->id, &told)) {
         stop = true;
     }
     if (!stop && n + 1 < q->max_tokens) {

@@ -326,6 +326,29 @@ trawl_status tw_session_sample(struct tw_session *s, const struct tw_sample_inpu
     return status;
 }
 
+bool tw_session_is_end(const struct tw_session *s, int32_t token)
+{
+    const struct tw_model_config *m = &s->engine->model->config;
+    for (size_t i = 0; i < m->n_eos; i++) {
+        if (m->eos[i] == token) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* They come with a choice, of which nothing else is wanted: the greedy one is the cheapest. */
+trawl_status tw_session_top(struct tw_session *s, struct tw_top_logprob *top, size_t n,
+                            struct trawl_error *err)
+{
+    struct tw_sample_params params;
+    struct tw_sampled choice;
+    tw_sample_params_init(&params);
+    params.top_logprobs       = n;
+    struct tw_sample_input in = {.params = &params, .top = top};
+    return tw_session_sample(s, &in, true, &choice, err);
+}
+
 /* ---- timelines ---- */
 
 trawl_status tw_session_fork(struct tw_session *s, struct tw_session **out, struct trawl_error *err)

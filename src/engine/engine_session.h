@@ -28,6 +28,12 @@ trawl_status tw_session_logits(struct tw_session *s, const float **logits, struc
 trawl_status tw_session_sample(struct tw_session *s, const struct tw_sample_input *in, bool ends,
                                struct tw_sampled *out, struct trawl_error *err);
 
+/* Is it one of the model's end tokens? */
+bool tw_session_is_end(const struct tw_session *s, int32_t token);
+/* The n most probable tokens after the last one, top [n]. */
+trawl_status tw_session_top(struct tw_session *s, struct tw_top_logprob *top, size_t n,
+                            struct trawl_error *err);
+
 trawl_status tw_session_fork(struct tw_session *s, struct tw_session **out, struct trawl_error *err);
 /* n at most the tokens held. */
 void tw_session_rewind(struct tw_session *s, size_t n);

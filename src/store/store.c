@@ -18,12 +18,14 @@ enum { DEFAULT_PIPE_BYTES = 32 << 20, MIN_PIPE_BYTES = 4096 };
 
 enum message_kind { MESSAGE_BEGIN, MESSAGE_ROWS, MESSAGE_END, MESSAGE_COMMIT, MESSAGE_FINISH };
 
-/* Goes through the pipe; BEGIN is followed by task_id and the columns of the request, ROWS by its rows. */
+/* Goes through the pipe; BEGIN is followed by task_id, the numbers of the requests and the columns, ROWS by its
+ * rows. */
 struct message {
     enum message_kind kind;
     size_t site;        /* ROWS */
     size_t n;           /* BEGIN, ROWS: rows */
     size_t task_bytes;  /* BEGIN: of task_id, terminator included */
+    size_t n_requests;  /* BEGIN: 0: one, without the list */
     uint64_t id;        /* BEGIN: the request; COMMIT: the first one */
     uint64_t end;       /* COMMIT */
     int64_t sample_idx; /* BEGIN */
@@ -60,10 +62,10 @@ struct tw_store {
 
 /* ---- the writer thread ---- */
 
-static bool read_columns(struct tw_store *s, size_t n)
+static bool read_columns(struct tw_store *s, size_t n, bool mixed)
 {
     const struct tw_columns *c = &s->writer.columns;
-    for (enum tw_column i = TW_COLUMN_TOKEN; i < TW_COLUMNS; i++) {
+    for (enum tw_column i = mixed ? TW_COLUMN_REQUEST : TW_COLUMN_TOKEN; i < TW_COLUMNS; i++) {
         if (tw_column_present(i, s->layout.columns) &&
             !tw_pipe_read(&s->pipe, tw_columns_at(c, i, c->n_rows),
                           n * tw_dtype_bytes(tw_column_info(i)->dtype))) {
@@ -74,14 +76,30 @@ static bool read_columns(struct tw_store *s, size_t n)
 }
 
 /* *open becomes false when the pipe was closed. */
+static trawl_status handle_numbers(struct tw_store *s, const struct message *m, bool *open,
+                                   struct trawl_error *err)
+{
+    uint64_t id = m->id;
+    for (size_t i = 0; i < m->n_requests && *open; i++) {
+        *open = tw_pipe_read(&s->pipe, &id, sizeof id);
+        if (*open) {
+            TW_TRY(tw_writer_number(&s->writer, id, err));
+        }
+    }
+    return m->n_requests == 0 ? tw_writer_number(&s->writer, id, err) : TRAWL_OK;
+}
+
 static trawl_status handle_begin(struct tw_store *s, const struct message *m, bool *open,
                                  struct trawl_error *err)
 {
     TW_TRY(tw_grow(&s->task_id, &s->task_capacity, m->task_bytes, 1, err));
     *open = tw_pipe_read(&s->pipe, s->task_id, m->task_bytes);
     if (*open) {
+        TW_TRY(handle_numbers(s, m, open, err));
+    }
+    if (*open) {
         TW_TRY(tw_writer_begin(&s->writer, m->id, s->task_id, m->sample_idx, m->n, err));
-        *open = s->layout.format == TW_STORE_PKL || read_columns(s, m->n);
+        *open = s->layout.format == TW_STORE_PKL || read_columns(s, m->n, m->n_requests > 0);
     }
     return TRAWL_OK;
 }
@@ -298,6 +316,26 @@ static trawl_status ask(struct tw_store *s, const struct message *m, struct traw
     return failed ? failure(s, err) : TRAWL_OK;
 }
 
+/* Of rows that are mixed. */
+static trawl_status check_requests(const struct tw_store *s, const struct tw_store_request *r,
+                                   struct trawl_error *err)
+{
+    bool good = r->n_requests > 0 && r->requests[0] == r->id && r->request != NULL;
+    for (size_t i = 1; good && i < r->n_requests; i++) {
+        good = r->requests[i] > r->requests[i - 1] && r->requests[i] < INT64_MAX;
+    }
+    if (!good) {
+        return tw_fail(
+            err, TRAWL_ERR_INVALID,
+            "%s: the requests of mixed rows do not ascend from request %llu, or rows come without theirs",
+            s->layout.dir, (unsigned long long)r->id);
+    }
+    return s->layout.format == TW_STORE_SAFETENSORS
+               ? TRAWL_OK
+               : tw_fail(err, TRAWL_ERR_INVALID,
+                         "%s: a pickle has an entry for each request: rows cannot be mixed", s->layout.dir);
+}
+
 static trawl_status check_request(const struct tw_store *s, const struct tw_store_request *r,
                                   struct trawl_error *err)
 {
@@ -346,7 +384,7 @@ static trawl_status put_default(struct tw_store *s, enum tw_column column, size_
 
 static trawl_status put_columns(struct tw_store *s, const struct tw_store_request *r, struct trawl_error *err)
 {
-    for (enum tw_column c = TW_COLUMN_TOKEN; c < TW_COLUMNS; c++) {
+    for (enum tw_column c = r->requests == NULL ? TW_COLUMN_TOKEN : TW_COLUMN_REQUEST; c < TW_COLUMNS; c++) {
         const void *data = tw_column_of_request(r, c);
         if (!tw_column_present(c, s->layout.columns)) {
             continue;
@@ -364,14 +402,22 @@ trawl_status tw_store_begin_request(struct tw_store *store, const struct tw_stor
                                     struct trawl_error *err)
 {
     TW_TRY(check_request(store, request, err));
+    if (request->requests != NULL) {
+        TW_TRY(check_requests(store, request, err));
+    }
     const char *task_id = request->task_id == NULL ? "" : request->task_id;
+    size_t n_requests   = request->requests == NULL ? 0 : request->n_requests;
     struct message m    = {.kind       = MESSAGE_BEGIN,
                            .n          = request->n_rows,
                            .task_bytes = strlen(task_id) + 1,
+                           .n_requests = n_requests,
                            .id         = request->id,
                            .sample_idx = request->sample_idx};
     TW_TRY(put(store, &m, sizeof m, err));
     TW_TRY(put(store, task_id, m.task_bytes, err));
+    if (n_requests > 0) {
+        TW_TRY(put(store, request->requests, n_requests * sizeof *request->requests, err));
+    }
     if (store->layout.format == TW_STORE_SAFETENSORS) {
         TW_TRY(put_columns(store, request, err));
     }
@@ -380,7 +426,7 @@ trawl_status tw_store_begin_request(struct tw_store *store, const struct tw_stor
     store->n_rows      = request->n_rows;
     store->group_first = store->in_group ? store->group_first : request->id;
     store->in_group    = true;
-    store->next_id     = request->id + 1;
+    store->next_id     = (n_requests > 0 ? request->requests[n_requests - 1] : request->id) + 1;
     return TRAWL_OK;
 }
 

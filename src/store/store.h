@@ -102,6 +102,11 @@ struct tw_store_request {
     const float *entropy;
     const int16_t *cell_row; /* -1 outside the answer grid */
     const int16_t *cell_col;
+    /* Safetensors: rows of several requests in any order, which are stored in that order. */
+    const uint64_t
+        *requests; /* [n_requests] whose rows they are, ascending, `id` first; NULL: of `id` only */
+    size_t n_requests;
+    const int64_t *request; /* [n_rows] the request of each row; with `requests` only */
 };
 
 trawl_status tw_store_begin_request(struct tw_store *store, const struct tw_store_request *request,
@@ -125,16 +130,17 @@ trawl_status tw_store_finish(struct tw_store *store, struct trawl_error *err);
 struct tw_store_check {
     uint64_t files;    /* named by the manifest */
     uint64_t bytes;    /* of those that were read */
-    uint64_t problems; /* damaged + missing + extra */
+    uint64_t extra;    /* that it does not name */
+    uint64_t problems; /* damaged, missing, extra, and contents that contradict each other */
+    uint64_t rows;     /* of each site, from which the statistics were computed again */
+    bool content;      /* the files were whole, so their contents were compared too */
 };
 
-/* Read every file that the manifest names and compare size and checksum. One line a problem is appended
- * to `report`: "<file>: damaged: ...", "<file>: missing", "<file>: not in the manifest". Problems are no
- * failure of the call. A store that is being written shows the chunks of its unfinished group as extra. */
+/* Read every file that the manifest names and compare size and checksum; where all are as they were committed,
+ * compare headers, columns and metadata.json with the manifest, and statistics with the rows. One line a problem is
+ * appended to `report`: "<file>: damaged: ...", "<file>: missing", "<file>: not in the manifest", ... Problems are
+ * no failure of the call. A store that is being written shows the chunks of its unfinished group as extra. */
 trawl_status tw_store_verify(const char *dir, struct tw_store_check *check, struct tw_str *report,
                              struct trawl_error *err);
-
-/* A table for people: sites, files, rows, bytes, mean norm, root mean square; requests and groups. */
-trawl_status tw_store_inspect(const char *dir, struct tw_str *out, struct trawl_error *err);
 
 #endif /* TW_STORE_STORE_H */

@@ -28,13 +28,10 @@ bool tw_column_present(enum tw_column column, unsigned columns)
 const void *tw_column_of_request(const struct tw_store_request *request, enum tw_column column)
 {
     const void *const arrays[TW_COLUMNS] = {
-        [TW_COLUMN_TOKEN]        = request->token,
-        [TW_COLUMN_POSITION]     = request->position,
-        [TW_COLUMN_LOGPROB]      = request->logprob,
-        [TW_COLUMN_ENTROPY]      = request->entropy,
-        [TW_COLUMN_CELL_ROW]     = request->cell_row,
-        [TW_COLUMN_CELL_COL]     = request->cell_col,
-        [TW_COLUMN_IS_GENERATED] = request->is_generated,
+        [TW_COLUMN_REQUEST] = request->request,   [TW_COLUMN_TOKEN] = request->token,
+        [TW_COLUMN_POSITION] = request->position, [TW_COLUMN_LOGPROB] = request->logprob,
+        [TW_COLUMN_ENTROPY] = request->entropy,   [TW_COLUMN_CELL_ROW] = request->cell_row,
+        [TW_COLUMN_CELL_COL] = request->cell_col, [TW_COLUMN_IS_GENERATED] = request->is_generated,
     };
     return arrays[column];
 }

@@ -32,7 +32,7 @@ struct tw_column_info {
 const struct tw_column_info *tw_column_info(enum tw_column column);
 bool tw_column_present(enum tw_column column, unsigned columns);
 
-/* The array of a request for a column, NULL where it was left out or where there is none (REQUEST). */
+/* The array of a request for a column, NULL where it was left out or where there is none. */
 const void *tw_column_of_request(const struct tw_store_request *request, enum tw_column column);
 
 struct tw_columns {

@@ -52,7 +52,13 @@ static trawl_status open_part(struct part *p, const char *dir, struct trawl_erro
         return tw_fail(err, TRAWL_ERR_INVALID, "%s: shard %u of %u is not finished: resume its run first",
                        dir, p->shard, p->n_shards);
     }
-    return TRAWL_OK;
+    return text_of(tw_reader_settings(p->reader), "shuffle_rows")[0] == '\0'
+               ? TRAWL_OK
+               : tw_fail(err, TRAWL_ERR_UNSUPPORTED,
+                         "%s: the rows of shard %u are shuffled: they cannot be put into the order of the "
+                         "whole run; "
+                         "use the folders of the shards side by side",
+                         dir, p->shard);
 }
 
 static int by_shard(const void *a, const void *b)

@@ -121,6 +121,21 @@ static trawl_status read_settings(struct tw_reader *r, struct trawl_error *err)
     return parse_sites(r, sites, err);
 }
 
+/* Names of sites become paths and widths become memory: none that a store would not have written. */
+static trawl_status check_settings(const struct tw_reader *r, struct trawl_error *err)
+{
+    struct tw_store_config config = {.dir = r->dir};
+    struct tw_layout layout;
+    tw_reader_config(r, &config);
+    trawl_status status = tw_layout_init(&layout, &config, err);
+    if (status != TRAWL_OK) {
+        return tw_fail_prefix(err, status == TRAWL_ERR_NOMEM ? status : TRAWL_ERR_FORMAT,
+                              "%s: manifest.jsonl", r->dir);
+    }
+    tw_layout_release(&layout);
+    return TRAWL_OK;
+}
+
 /* ---- the manifest ---- */
 
 /* Records of a chunk come site by site, in the order of the sites; which those are is known only afterwards,
@@ -180,6 +195,9 @@ static trawl_status open_reader(struct tw_reader *r, const char *dir, struct tra
     trawl_status status = tw_journal_read(&r->scan, manifest, TW_MANIFEST_KIND, no_line, NULL, err);
     if (status == TRAWL_OK) {
         status = read_settings(r, err);
+    }
+    if (status == TRAWL_OK) {
+        status = check_settings(r, err);
     }
     if (status == TRAWL_OK) {
         struct tw_journal_scan again = {0};
@@ -278,6 +296,17 @@ void tw_reader_config(const struct tw_reader *r, struct tw_store_config *config)
 uint64_t tw_reader_end(const struct tw_reader *r)
 {
     return r->scan.n_groups == 0 ? 0 : r->scan.groups[r->scan.n_groups - 1].end;
+}
+
+uint64_t tw_reader_groups(const struct tw_reader *r)
+{
+    return r->scan.n_groups;
+}
+
+void tw_reader_group(const struct tw_reader *r, uint64_t group, uint64_t *first, uint64_t *end)
+{
+    *first = r->scan.groups[group].first;
+    *end   = r->scan.groups[group].end;
 }
 
 /* ---- chunks ---- */
@@ -405,6 +434,25 @@ static trawl_status next_pickled(struct tw_reader *r, struct tw_store_request *q
     return TRAWL_OK;
 }
 
+/* Entries that the manifest does not count would be lost without a word. */
+static trawl_status check_pickles_end(struct tw_reader *r, struct trawl_error *err)
+{
+    for (size_t i = 0; r->format == TW_STORE_PKL && r->chunk > 0 && i < r->n_sites; i++) {
+        struct source *s = &r->sources[i];
+        struct tw_pickle_entry e;
+        bool more = false;
+        if (s->file.data == NULL || s->pickle.at == s->pickle.n) {
+            continue;
+        }
+        TW_TRY(tw_pickle_next(&s->pickle, &e, &more, err));
+        if (more) {
+            return tw_fail(err, TRAWL_ERR_FORMAT, "%s: %s has more entries than manifest.jsonl says", r->dir,
+                           s->pickle.what);
+        }
+    }
+    return TRAWL_OK;
+}
+
 static const uint8_t *column_data(const struct tw_reader *r, enum tw_column c)
 {
     const struct tw_safetensors_tensor *t = tw_safetensors_find(r->sources[0].st, tw_column_info(c)->name);
@@ -460,6 +508,7 @@ trawl_status tw_reader_next(struct tw_reader *r, struct tw_store_request *q, boo
 {
     *q = (struct tw_store_request){0};
     while (r->chunk == 0 || r->taken == r->chunks[r->chunk - 1].requests) {
+        TW_TRY(check_pickles_end(r, err));
         *more = r->chunk < r->n_chunks;
         if (!*more) {
             return TRAWL_OK;
@@ -474,10 +523,63 @@ trawl_status tw_reader_next(struct tw_reader *r, struct tw_store_request *q, boo
     return TRAWL_OK;
 }
 
+trawl_status tw_reader_next_run(struct tw_reader *r, struct tw_store_request *q, bool *more,
+                                struct trawl_error *err)
+{
+    int64_t id = 0;
+    if (r->format == TW_STORE_PKL) {
+        return tw_reader_next(r, q, more, err);
+    }
+    *q = (struct tw_store_request){0};
+    while (r->chunk == 0 || r->row == r->chunks[r->chunk - 1].rows) {
+        *more = r->chunk < r->n_chunks;
+        if (!*more) {
+            return TRAWL_OK;
+        }
+        TW_TRY(open_chunk(r, err));
+    }
+    *more = true;
+    memcpy(&id, column_data(r, TW_COLUMN_REQUEST), sizeof id);
+    q->id = (uint64_t)id;
+    TW_TRY(next_columns(r, q, err));
+    r->row += q->n_rows;
+    return TRAWL_OK;
+}
+
+void tw_reader_seek(struct tw_reader *r, size_t chunk)
+{
+    close_chunk(r);
+    r->chunk = chunk;
+    if (chunk > 0) { /* as if the one before had been read to its end */
+        r->taken = r->chunks[chunk - 1].requests;
+        r->row   = r->chunks[chunk - 1].rows;
+    }
+}
+
+size_t tw_reader_chunks(const struct tw_reader *r)
+{
+    return r->n_chunks;
+}
+
+size_t tw_reader_chunk(const struct tw_reader *r)
+{
+    return r->chunk - 1;
+}
+
+const char *tw_reader_file(const struct tw_reader *r, size_t site)
+{
+    return r->chunks[r->chunk - 1].files[site];
+}
+
+const uint8_t *tw_reader_stored(const struct tw_reader *r, size_t site, size_t first)
+{
+    return r->sources[site].rows + first * r->sites[site].width * tw_dtype_bytes(r->dtype);
+}
+
 void tw_reader_rows(const struct tw_reader *r, size_t site, size_t first, size_t n, float *out)
 {
-    size_t count = n * r->sites[site].width, at = first * r->sites[site].width;
-    const uint8_t *from = r->sources[site].rows + at * tw_dtype_bytes(r->dtype);
+    size_t count        = n * r->sites[site].width;
+    const uint8_t *from = tw_reader_stored(r, site, first);
     if (r->dtype == TW_DTYPE_F32) {
         memcpy(out, from, count * sizeof *out);
         return;

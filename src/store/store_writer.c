@@ -78,8 +78,7 @@ static trawl_status put_stretch(struct tw_writer *w, struct trawl_error *err)
                          : tw_str_printf(&w->chunk_numbers, err, "%llu-%llu", first, last);
 }
 
-trawl_status tw_writer_begin(struct tw_writer *w, uint64_t id, const char *task_id, int64_t sample_idx,
-                             size_t n_rows, struct trawl_error *err)
+trawl_status tw_writer_number(struct tw_writer *w, uint64_t id, struct trawl_error *err)
 {
     if (!w->chunk_open) {
         TW_TRY(open_chunks(w, id, err));
@@ -89,7 +88,14 @@ trawl_status tw_writer_begin(struct tw_writer *w, uint64_t id, const char *task_
         TW_TRY(tw_str_putc(&w->chunk_numbers, ',', err));
         w->stretch_first = id;
     }
-    w->chunk_end    = id + 1;
+    w->chunk_end = id + 1;
+    w->chunk_requests++;
+    return TRAWL_OK;
+}
+
+trawl_status tw_writer_begin(struct tw_writer *w, uint64_t id, const char *task_id, int64_t sample_idx,
+                             size_t n_rows, struct trawl_error *err)
+{
     w->request_rows = n_rows;
     if (w->layout->format == TW_STORE_SAFETENSORS) {
         TW_TRY(tw_columns_reserve(&w->columns, w->layout->columns, n_rows, err));
@@ -162,7 +168,6 @@ trawl_status tw_writer_end(struct tw_writer *w, struct trawl_error *err)
         TW_TRY(tw_chunk_end_request(&w->chunks[i], w->request_rows, err));
     }
     w->columns.n_rows += w->request_rows;
-    w->chunk_requests++;
     size_t row_bytes = w->layout->max_width * tw_dtype_bytes(w->layout->dtype);
     if (w->layout->format == TW_STORE_SAFETENSORS &&
         w->columns.n_rows >= w->layout->chunk_bytes / row_bytes) {

@@ -42,7 +42,10 @@ trawl_status tw_writer_init(struct tw_writer *w, const struct tw_layout *layout,
                             struct tw_stats *stats, uint64_t next_chunk, struct trawl_error *err);
 void tw_writer_release(struct tw_writer *w);
 
-/* Room for the columns of n_rows rows at row columns.n_rows, which the caller fills before the end. */
+/* A request of which rows follow; ascending. */
+trawl_status tw_writer_number(struct tw_writer *w, uint64_t id, struct trawl_error *err);
+/* n_rows rows of it, or of it and those given before since the last end. Room for their columns is at row
+ * columns.n_rows; the caller fills it before the end, but for the request column, which says `id` in every row. */
 trawl_status tw_writer_begin(struct tw_writer *w, uint64_t id, const char *task_id, int64_t sample_idx,
                              size_t n_rows, struct trawl_error *err);
 /* The first n <= TW_WRITER_ROWS rows of w->rows belong to `site`; they may be changed. */

@@ -180,6 +180,64 @@ static void test_samples_are_those_of_a_job(void **state)
     trawl_engine_close(&engine);
 }
 
+/* What a job says of every token of an answer, a session says when asked. */
+static void test_top_logprobs_and_ends(void **state)
+{
+    enum { TOP = 4, ANSWER = 12 };
+    static const int32_t stops[] = {7, 9};
+    trawl_engine *engine         = open_engine(*state, 1, 1, 512, 0);
+    struct trawl_top_logprob want[ANSWER][TOP], got[TOP];
+    struct trawl_error err;
+    struct trawl_job_config config;
+    struct trawl_request request;
+    struct trawl_result r;
+    trawl_job *job = NULL;
+    bool more      = false;
+    int32_t tokens[70 + ANSWER];
+    random_tokens(3, tokens, 70);
+    trawl_request_init(&request);
+    request.prompt       = tokens;
+    request.n_prompt     = 70;
+    request.max_tokens   = ANSWER;
+    request.top_logprobs = TOP;
+    request.ignore_eos   = true;
+    trawl_job_config_init(&config);
+    assert_ok(trawl_job_open(engine, &config, &job, &err));
+    assert_ok(trawl_job_submit(job, &request, &err));
+    trawl_job_end_input(job);
+    assert_ok(trawl_job_next(job, &r, &more, &err));
+    assert_int_equal(r.n_tokens, ANSWER);
+    memcpy(want, r.outputs[0].top_logprobs, sizeof want);
+    memcpy(tokens + 70, r.tokens, sizeof(int32_t) * ANSWER);
+    trawl_job_close(&job);
+
+    trawl_session *s = NULL;
+    assert_ok(trawl_session_open(engine, &s, &err));
+    assert_refused(trawl_session_top_logprobs(s, got, TOP, &err), TRAWL_ERR_INVALID, "the session is empty");
+    assert_ok(trawl_session_append(s, tokens, 70, NULL, NULL, &err));
+    for (size_t i = 0; i < ANSWER; i++) {
+        assert_ok(trawl_session_top_logprobs(s, got, TOP, &err));
+        assert_memory_equal(got, want[i], sizeof got);
+        assert_ok(trawl_session_append(s, tokens + 70 + i, 1, NULL, NULL, &err));
+    }
+    assert_refused(trawl_session_top_logprobs(s, got, 0, &err), TRAWL_ERR_INVALID, "expected 1 to 1024");
+    assert_refused(trawl_session_top_logprobs(s, got, 1025, &err), TRAWL_ERR_INVALID, "1025");
+
+    struct tw_model_config *m =
+        &engine->engine->model->config; /* the tiny model has no end token: 11 is one now */
+    m->eos[0]                = 11;
+    m->n_eos                 = 1;
+    request.stop_token_ids   = stops;
+    request.n_stop_token_ids = 2;
+    assert_true(trawl_session_ends(s, &request, 9) && !trawl_session_ends(s, &request, 8));
+    assert_true(trawl_session_ends(s, NULL, 11) && !trawl_session_ends(s, NULL, 9));
+    assert_false(trawl_session_ends(s, &request, 11));
+    request.ignore_eos = false;
+    assert_true(trawl_session_ends(s, &request, 11));
+    trawl_session_close(&s);
+    trawl_engine_close(&engine);
+}
+
 /* ---- any sequence of calls ---- */
 
 enum { MOST = 4 }; /* timelines at a time */
@@ -511,6 +569,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scratch_test(test_logits_are_those_of_a_job),
         scratch_test(test_samples_are_those_of_a_job),
+        scratch_test(test_top_logprobs_and_ends),
         scratch_test(test_any_sequence_of_calls),
         scratch_test(test_jobs_and_sessions_in_turns),
         scratch_test(test_a_full_cache),

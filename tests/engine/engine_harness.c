@@ -116,12 +116,11 @@ static trawl_status logits(void *user, uint64_t id, size_t position, const float
     return TRAWL_OK;
 }
 
-static bool token(void *user, uint64_t id, int32_t got, float logprob)
+static bool token(void *user, uint64_t id, const struct tw_told_token *told)
 {
     struct harness *h = user;
     bool more         = true;
-    (void)got;
-    (void)logprob;
+    (void)told;
     (void)pthread_mutex_lock(&h->lock);
     h->n_tokens[id]++;
     if (h->on_token != NULL) {

@@ -6,9 +6,11 @@
 #include <sys/wait.h>
 
 #include "base/alloc.h"
+#include "formats/formats_arrow.h"
 #include "formats/formats_npy.h"
 #include "formats/formats_pickle.h"
 #include "formats/formats_safetensors.h"
+#include "formats/formats_zip.h"
 
 enum { SKIPPED = 77 };
 
@@ -199,6 +201,87 @@ static void write_npy(struct scratch *s)
     }
 }
 
+/* Arrays of sizes around the eight bytes of a step of the checksum, one of nothing, one in pieces. */
+static void write_npz(struct scratch *s)
+{
+    struct trawl_error err;
+    struct tw_atomic_file file;
+    struct tw_zip zip;
+    assert_ok(tw_atomic_file_open(&file, scratch_path(s, "ours.npz"), &err));
+    tw_zip_init(&zip, tw_sink_file(&file));
+    for (size_t n = 0; n < 40; n++) {
+        struct tw_str header;
+        struct tw_sink sink = tw_sink_str(&header);
+        uint8_t data[64];
+        char name[32];
+        (void)snprintf(name, sizeof name, n == 39 ? "\xC3\xBC.npy" : "u%zu.npy", n);
+        tw_str_init(&header, 0);
+        assert_ok(tw_npy_write_header(&sink, TW_DTYPE_U8, 1, &n, NULL, &err));
+        fill(data, n, (unsigned)n);
+        assert_ok(tw_zip_begin(&zip, name, header.size + n, &err));
+        assert_ok(tw_zip_write(&zip, header.data, header.size, &err));
+        assert_ok(tw_zip_write(&zip, data, n / 3, &err));
+        if (n > 0) {
+            assert_refused(tw_zip_end(&zip, &err), TRAWL_ERR_INVALID, "missing");
+        }
+        assert_ok(tw_zip_write(&zip, data + n / 3, n - n / 3, &err));
+        assert_refused(tw_zip_write(&zip, data, 1, &err), TRAWL_ERR_INVALID, "more than");
+        assert_ok(tw_zip_end(&zip, &err));
+        tw_str_release(&header);
+    }
+    assert_ok(tw_zip_finish(&zip, &err));
+    tw_zip_release(&zip);
+    assert_ok(tw_atomic_file_commit(&file, &err));
+}
+
+/* Matrices [context, width] whose elements count up, over batches of 1 to 3 rows. */
+static void write_arrow(struct scratch *s, const char *name, struct tw_arrow_columns c)
+{
+    struct trawl_error err;
+    struct tw_atomic_file file;
+    int32_t token = 0, next = 0;
+    assert_ok(tw_atomic_file_open(&file, scratch_path(s, name), &err));
+    struct tw_sink sink = tw_sink_file(&file);
+    assert_ok(tw_arrow_begin(&sink, &c, &err));
+    for (size_t n = 1; n <= 3; n++) {
+        float values[3 * 5 * 7];
+        uint16_t halves[3 * 5 * 7];
+        int32_t tokens[3 * 5];
+        for (size_t i = 0; i < n * c.context * c.width; i++) {
+            values[i] = (float)next++;
+            halves[i] = tw_f16_from_f32(values[i]);
+        }
+        for (size_t i = 0; i < n * c.context; i++) {
+            tokens[i] = 1000 - token++;
+        }
+        assert_ok(
+            tw_arrow_batch(&sink, &c, n, c.dtype == TW_DTYPE_F32 ? (void *)values : halves, tokens, &err));
+    }
+    assert_ok(tw_arrow_end(&sink, &err));
+    assert_ok(tw_atomic_file_commit(&file, &err));
+}
+
+static void write_arrows(struct scratch *s)
+{
+    struct trawl_error err;
+    struct tw_str nowhere;
+    struct tw_sink sink       = tw_sink_str(&nowhere);
+    struct tw_arrow_columns c = {
+        .name = "blocks.1.hook", .dtype = TW_DTYPE_F32, .context = 5, .width = 7, .tokens = "token_ids"};
+    write_arrow(s, "f32.arrow", c);
+    c.dtype   = TW_DTYPE_F16;
+    c.context = 1;
+    c.tokens  = NULL;
+    write_arrow(s, "f16.arrow", c);
+    c.dtype = TW_DTYPE_BF16;
+    tw_str_init(&nowhere, 0);
+    assert_refused(tw_arrow_begin(&sink, &c, &err), TRAWL_ERR_UNSUPPORTED, "BF16");
+    c.dtype   = TW_DTYPE_F32;
+    c.context = (size_t)1 << 29;
+    assert_refused(tw_arrow_begin(&sink, &c, &err), TRAWL_ERR_LIMIT, "more elements");
+    tw_str_release(&nowhere);
+}
+
 static void python_reads_our_files(void **state)
 {
     struct scratch *s = *state;
@@ -206,6 +289,8 @@ static void python_reads_our_files(void **state)
     write_activations(s);
     write_values(s);
     write_npy(s);
+    write_npz(s);
+    write_arrows(s);
     assert_int_equal(python("check", s->dir), 0);
 }
 

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "store/store_job.h"
+#include "store/store_survey.h"
 
 static const char first_chunk[] =
     "activations/blocks.1.hook_resid_post/shard-00000-chunk-00000001.safetensors";
@@ -186,8 +187,9 @@ static void verify_format(struct scratch *s, enum tw_store_format format, const 
     job.format = format;
     job.dtype  = TW_DTYPE_F32;
     assert_ok(job_run(&job, UINT64_MAX, &err));
-    assert_int_equal(verify(s, &report), 0);
+    uint64_t problems = verify(s, &report);
     assert_string_equal(tw_str_text(&report), "");
+    assert_int_equal(problems, 0);
     struct stat st;
     assert_int_equal(stat(scratch_path(s, chunk), &st), 0);
     for (long at = 0; at < st.st_size; at += 97) { /* any byte of a chunk */
@@ -218,7 +220,7 @@ static void test_verify_pickle(void **state)
                   "activations/layer_1_batch_9.pkl");
 }
 
-static void test_verify_and_inspect_need_a_store(void **state)
+static void test_verify_and_survey_need_a_store(void **state)
 {
     struct scratch *s      = *state;
     struct trawl_error err = {0};
@@ -226,7 +228,9 @@ static void test_verify_and_inspect_need_a_store(void **state)
     struct tw_str out;
     tw_str_init(&out, 0);
     assert_refused(tw_store_verify(s->dir, &check, &out, &err), TRAWL_ERR_IO, "manifest.jsonl");
-    assert_refused(tw_store_inspect(s->dir, &out, &err), TRAWL_ERR_IO, "manifest.jsonl");
+    struct tw_survey survey;
+    assert_refused(tw_survey_make(&survey, s->dir, 0, &err), TRAWL_ERR_IO, "manifest.jsonl");
+    tw_survey_release(&survey);
     tw_str_release(&out);
 }
 
@@ -242,7 +246,7 @@ int main(void)
         scratch_test(test_only_our_leftovers_go),
         scratch_test(test_verify_safetensors),
         scratch_test(test_verify_pickle),
-        scratch_test(test_verify_and_inspect_need_a_store),
+        scratch_test(test_verify_and_survey_need_a_store),
     };
     return cmocka_run_group_tests_name("store folder", tests, NULL, NULL);
 }

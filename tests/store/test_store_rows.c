@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "formats/formats_safetensors.h"
 #include "store/store_job.h"
+#include "store/store_survey.h"
 
 enum { MAX_ROWS = 2000 };
 
@@ -236,7 +237,7 @@ static void test_nonfinite_rows_are_counted(void **state)
     const int32_t token[]         = {1, 2, 3};
     float rows[3 * 16];
     struct tw_store_request r = {.n_rows = 3, .token = token};
-    struct tw_str table;
+    struct tw_survey survey;
     config.columns = 0;
     config.n_sites = 1;
     config.dtype   = TW_DTYPE_F16;
@@ -251,22 +252,18 @@ static void test_nonfinite_rows_are_counted(void **state)
     assert_ok(tw_store_commit(store, 0, 1, &err));
     assert_ok(tw_store_finish(store, &err));
     tw_store_close(store);
-    tw_str_init(&table, 0);
-    assert_ok(tw_store_inspect(s->dir, &table, &err));
-    assert_non_null(strstr(table.data, "1 groups committed, requests before 1, complete"));
-    /* files, requests, rows; norms of the two finite rows; the one that is not */
-    char site[64];
-    unsigned files = 0, requests = 0, n = 0, bytes = 0, nonfinite = 0;
-    double mean = 0, rms = 0;
-    assert_int_equal(sscanf(strstr(table.data, "blocks.1.hook_resid_post  "), "%63s %u %u %u %u %lf %lf %u",
-                            site, &files, &requests, &n, &bytes, &mean, &rms, &nonfinite),
-                     8);
-    assert_int_equal(files, 1);
-    assert_int_equal(requests, 1);
-    assert_int_equal(n, 3);
-    assert_int_equal(nonfinite, 1);
-    assert_true(mean == 8 && rms == 8);
-    tw_str_release(&table);
+    assert_ok(tw_survey_make(&survey, s->dir, 0, &err));
+    assert_true(survey.complete && survey.groups == 1 && survey.end == 1 && survey.requests == 1);
+    assert_true(survey.rows == 3 && survey.prompt == 3 && survey.generated == 0 && survey.n_sites == 1);
+    const struct tw_survey_site *site = &survey.sites[0];
+    assert_string_equal(site->name, "blocks.1.hook_resid_post");
+    assert_true(site->files == 1 && site->requests == 1 && site->rows == 3 && site->nonfinite == 1);
+    /* The two finite rows are 2 everywhere: their mean is all there is. Row 1 is the other one. */
+    assert_true(site->mean_norm == 8 && site->rms_norm == 8 && site->mean_fraction == 1);
+    assert_true(site->bins[0].rows == 1 && site->bins[1].rows == 0 && site->bins[2].rows == 1);
+    assert_true(site->bins[2].norm_sum == 8 && site->bins[2].norm_min == 8 && site->bins[2].norm_max == 8);
+    assert_true(site->outliers[0].dimension == 0 && site->outliers[0].ratio == 1);
+    tw_survey_release(&survey);
 }
 
 /* ---- wrong use ---- */
