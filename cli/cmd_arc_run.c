@@ -2,22 +2,24 @@
 /* Predict the test grids of ARC tasks. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "apps/arc/arc_run.h"
 #include "base/alloc.h"
-#include "base/str.h"
 #include "cli/cmd.h"
 #include "cli/generate_rows.h"
 #include "cli/model_engine.h"
 #include "cli/model_folder.h"
+#include "cli/run_settings.h"
 #include "cli/terminal.h"
+#include "cli/upload.h"
 
-enum { LAYER_NAME = 32, SETTINGS_MAX = 32, NUMBER_BYTES = TW_DOUBLE_BYTES };
+enum { LAYER_NAME = 32 };
 
 struct arc_run {
     struct cli_job_ui ui; /* first: the job's user pointer serves on_tick too */
+    const struct cli_args *args;
+    struct cli_upload upload;
     struct tw_arc_dataset dataset;
     struct tw_arc_prompt *prompt;
     struct tw_tokenizer *tokenizer;
@@ -45,6 +47,7 @@ static void on_start(void *user, size_t n_prompts, size_t n_done)
 {
     struct arc_run *a = user;
     bool quiet        = a->ui.progress.quiet;
+    cli_upload_start(&a->upload, a->args, cli_get_string(a->args, "activations_dir"));
     cli_progress_start(&a->ui.progress, "arc run", "prompts", n_prompts, quiet);
     if (n_done > 0) {
         cli_progress_resume(&a->ui.progress, n_done);
@@ -81,10 +84,12 @@ static trawl_status check_answers(const struct cli_args *args, struct trawl_erro
 static trawl_status check_options(const struct cli_args *args, struct trawl_error *err)
 {
     TW_TRY(check_answers(args, err));
-    if (cli_get_flag(args, "upload_to_cloud")) {
-        return tw_fail(err, TRAWL_ERR_UNSUPPORTED,
-                       "--upload_to_cloud: uploading is not implemented; copy %s when the run has ended",
-                       cli_get_string(args, "activations_dir"));
+    if (cli_get_flag(args, "upload_to_cloud") && !cli_get_flag(args, "extract_activations")) {
+        return tw_fail(err, TRAWL_ERR_INVALID,
+                       "--upload_to_cloud: there is nothing to upload without activations");
+    }
+    if (cli_get_flag(args, "upload_results") && !cli_get_flag(args, "upload_to_cloud")) {
+        return tw_fail(err, TRAWL_ERR_INVALID, "--upload_results goes with --upload_to_cloud");
     }
     if (cli_get_int(args, "shard_id") >= cli_get_int(args, "num_shards")) {
         return tw_fail(err, TRAWL_ERR_INVALID,
@@ -151,52 +156,10 @@ static trawl_status load_input(struct arc_run *a, const struct cli_args *args, s
     TW_TRY(cli_model_folder_checked(cli_get_string(args, "model_path"), &folder, err));
     trawl_status status = tw_tokenizer_open(folder, &a->tokenizer, err);
     tw_free(folder);
-    return status;
+    return status != TRAWL_OK ? status : cli_upload_check(args, err);
 }
 
-/* ---- settings ---- */
-
-struct settings {
-    const char *names[SETTINGS_MAX], *values[SETTINGS_MAX];
-    char texts[SETTINGS_MAX][NUMBER_BYTES];
-    size_t n;
-};
-
-static void add_setting(struct settings *s, const char *name, const char *value)
-{
-    TW_BUG_ON(s->n == SETTINGS_MAX);
-    s->names[s->n]    = name;
-    s->values[s->n++] = value;
-}
-
-/* The value of an option as a setting, in `text` where it is a number; NULL: it is what it is without being given. */
-static const char *changed(const struct cli_args *args, const struct cli_option *o, char text[NUMBER_BYTES])
-{
-    if (o->type == CLI_FLOAT) {
-        double x = cli_get_float(args, o->name), usual = strtod(o->fallback, NULL);
-        tw_double_text(x, text);
-        return x < usual || x > usual ? text : NULL;
-    }
-    if (o->type == CLI_INT) {
-        int64_t n = cli_get_int(args, o->name);
-        (void)snprintf(text, NUMBER_BYTES, "%" PRId64, n);
-        return n != strtoll(o->fallback, NULL, 10) ? text : NULL;
-    }
-    const char *word = cli_get_string(args, o->name);
-    return strcmp(word, o->fallback) != 0 ? word : NULL;
-}
-
-/* The options of a group that are not what they are without being given. The temperature is a setting of every run. */
-static void add_changed(struct settings *s, const struct cli_args *args, const struct cli_group *group)
-{
-    for (const struct cli_option *o = group->options; o < group->options + group->n_options; o++) {
-        TW_BUG_ON(s->n == SETTINGS_MAX);
-        const char *value = changed(args, o, s->texts[s->n]);
-        if (value != NULL && strcmp(o->name, "temperature") != 0) {
-            add_setting(s, o->name, value);
-        }
-    }
-}
+/* ---- the run ---- */
 
 static trawl_status run(struct arc_run *a, const struct cli_args *args, struct tw_arc_run_summary *summary,
                         struct trawl_error *err)
@@ -207,17 +170,18 @@ static trawl_status run(struct arc_run *a, const struct cli_args *args, struct t
     trawl_engine_info(a->engine, &info);
     TW_TRY(choose_layers(a, args, info.n_layers, err));
 
-    bool pkl          = strcmp(cli_get_string(args, "activations_format"), "pkl") == 0;
-    size_t batch      = (size_t)cli_get_int(args, "batch_size");
-    struct settings s = {.n = 0};
+    bool pkl              = strcmp(cli_get_string(args, "activations_format"), "pkl") == 0;
+    size_t batch          = (size_t)cli_get_int(args, "batch_size");
+    struct cli_settings s = {.n = 0};
     struct trawl_request request;
-    add_setting(&s, "grid_encoder", cli_get_string(args, "grid_encoder"));
-    add_setting(&s, "prompt_version", cli_get_string(args, "prompt_version"));
-    add_setting(&s, "prompt_wording", cli_get_string(args, "prompt_dir") == NULL ? "built-in" : "prompt_dir");
-    add_changed(&s, args, &cli_sampling_group);
-    add_changed(&s, args, &cli_search_group);
+    cli_settings_add(&s, "grid_encoder", cli_get_string(args, "grid_encoder"));
+    cli_settings_add(&s, "prompt_version", cli_get_string(args, "prompt_version"));
+    cli_settings_add(&s, "prompt_wording",
+                     cli_get_string(args, "prompt_dir") == NULL ? "built-in" : "prompt_dir");
+    cli_settings_add_changed(&s, args, &cli_sampling_group);
+    cli_settings_add_changed(&s, args, &cli_search_group);
     trawl_request_init(&request);
-    cli_sampling_numbers(&request, args);
+    cli_sampling_numbers(&request, args, false);
     cli_row_search_defaults(&request, args);
     request.num_beams = request.num_beams > 1 ? request.num_beams : 0;
 
@@ -226,8 +190,7 @@ static trawl_status run(struct arc_run *a, const struct cli_args *args, struct t
         .prompt            = a->prompt,
         .tokenizer         = a->tokenizer,
         .output_path       = cli_get_string(args, "output_filepath"),
-        .names             = s.names,
-        .values            = s.values,
+        .settings          = s.list,
         .n_settings        = s.n,
         .seed              = (uint64_t)cli_get_int(args, "random_seed"),
         .predictions       = cli_get_int(args, "predictions_per_task"),
@@ -271,9 +234,23 @@ static void print_summary(const struct cli_args *args, const struct tw_arc_run_s
     cli_print_timed_out(&s->job);
 }
 
+static trawl_status add_results(struct arc_run *a, struct trawl_error *err)
+{
+    const char *output = cli_get_string(a->args, "output_filepath");
+    char *records      = NULL;
+    if (!cli_get_flag(a->args, "upload_results")) {
+        return TRAWL_OK;
+    }
+    TW_TRY(cli_upload_add(&a->upload, output, err));
+    TW_TRY(tw_arc_results_path(output, "_task_results.json", &records, err));
+    trawl_status status = cli_upload_add(&a->upload, records, err);
+    tw_free(records);
+    return status;
+}
+
 int cmd_arc_run(const struct cli_args *args, struct trawl_error *err)
 {
-    struct arc_run a                  = {0};
+    struct arc_run a                  = {.args = args, .upload = {.command = "arc run"}};
     struct tw_arc_run_summary summary = {0};
     cli_progress_start(&a.ui.progress, "arc run", "prompts", 0, cli_get_flag(args, "quiet"));
     trawl_status status = run(&a, args, &summary, err);
@@ -281,7 +258,9 @@ int cmd_arc_run(const struct cli_args *args, struct trawl_error *err)
     cli_progress_finish(&a.ui.progress);
     if (status == TRAWL_OK) {
         print_summary(args, &summary);
+        status = add_results(&a, err);
     }
+    int uploaded = cli_upload_end(&a.upload, status, &a.ui.progress, err);
     trawl_engine_close(&a.engine);
     tw_tokenizer_close(a.tokenizer);
     tw_arc_prompt_free(a.prompt);
@@ -292,9 +271,12 @@ int cmd_arc_run(const struct cli_args *args, struct trawl_error *err)
         (void)tw_fail(err, status, "stopped; the same command with --resume goes on where the journal ends");
     }
     if (status == TRAWL_OK && summary.failed + skipped > 0) {
+        if (uploaded != 0) { /* two things to say */
+            (void)fprintf(stderr, "trawl arc run: %s\n", err->message);
+        }
         (void)tw_fail(err, TRAWL_ERR_FORMAT, "%zu prompts could not be run and %zu tasks were skipped",
                       summary.failed, skipped);
         return CLI_EXIT_INCOMPLETE;
     }
-    return cli_exit_code(status);
+    return uploaded != 0 ? uploaded : cli_exit_code(status);
 }

@@ -4,13 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/gsm8k/gsm8k_answer.h"
+#include "apps/gsm8k/gsm8k_dataset.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/size.h"
 #include "cli/cmd.h"
 #include "cli/generate_rows.h"
 #include "cli/model_engine.h"
-#include "cli/policy_questions.h"
 #include "cli/terminal.h"
 #include "json/json.h"
 
@@ -23,7 +24,7 @@ struct policy_bench {
     trawl_tokenizer *tokenizer;
     trawl_engine *engine;
     /* --questions */
-    struct policy_questions questions;
+    struct tw_gsm8k_dataset questions;
     struct trawl_entropy_policy policy;
     bool *right[2]; /* [questions.n] without and with the policy */
     uint64_t states[TRAWL_ENTROPY_STATES], inserted;
@@ -73,14 +74,14 @@ static trawl_status submit_question(struct policy_bench *b, size_t i, bool with,
 static trawl_status take_answer(struct policy_bench *b, size_t i, bool with, const struct trawl_result *r,
                                 struct trawl_error *err)
 {
-    char number[POLICY_NUMBER_BYTES];
+    char number[TW_GSM8K_NUMBER_BYTES];
     char *text = NULL;
     size_t n   = 0;
     if (r->error != NULL) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "question %zu: %s", i + 1, r->error);
     }
     TW_TRY(trawl_tokenizer_decode(b->tokenizer, r->tokens, r->n_tokens, true, &text, &n, err));
-    b->right[with][i] = policy_number(text, n, number) && strcmp(number, b->questions.list[i].number) == 0;
+    b->right[with][i] = tw_gsm8k_answer(text, n, number) && strcmp(number, b->questions.list[i].target) == 0;
     trawl_free(text);
     for (size_t k = 0; k < TRAWL_ENTROPY_STATES; k++) {
         b->states[k] += r->outputs[0].entropy_states[k];
@@ -326,6 +327,21 @@ static trawl_status calibrate(struct policy_bench *b, const char *path, struct t
 
 /* ---- the command ---- */
 
+/* A row that is none is not left out here: both runs are to be of the questions that were meant. */
+static trawl_status read_questions(struct policy_bench *b, const char *path, struct trawl_error *err)
+{
+    size_t most = (size_t)cli_get_int_or(b->args, "n_questions", INT64_MAX);
+    TW_TRY(tw_gsm8k_dataset_load(&b->questions, path, most, NULL, err));
+    if (b->questions.n_skipped > 0) {
+        return tw_fail(err, b->questions.skipped.status, "%s", b->questions.skipped.message);
+    }
+    if (b->questions.n < 2) {
+        return tw_fail(err, TRAWL_ERR_FORMAT, "%s: %zu questions, a standard error needs 2", path,
+                       b->questions.n);
+    }
+    return TRAWL_OK;
+}
+
 static trawl_status read_input(struct policy_bench *b, struct trawl_error *err)
 {
     const char *questions = cli_get_string(b->args, "questions"),
@@ -340,8 +356,7 @@ static trawl_status read_input(struct policy_bench *b, struct trawl_error *err)
         return TRAWL_OK;
     }
     TW_TRY(trawl_entropy_policy_read(policy, b->tokenizer, &b->policy, err));
-    return policy_questions_read(&b->questions, questions,
-                                 (size_t)cli_get_int_or(b->args, "n_questions", INT64_MAX), err);
+    return read_questions(b, questions, err);
 }
 
 static trawl_status run(struct policy_bench *b, struct trawl_error *err)
@@ -377,7 +392,7 @@ int cmd_bench_policy(const struct cli_args *args, struct trawl_error *err)
     struct policy_bench b = {.args = args};
     trawl_status status   = run(&b, err);
     trawl_engine_close(&b.engine);
-    policy_questions_release(&b.questions);
+    tw_gsm8k_dataset_release(&b.questions);
     cli_row_text_close(&b.text);
     trawl_tokenizer_close(&b.tokenizer);
     trawl_free(b.ids);

@@ -14,12 +14,12 @@
 #include "cli/model_engine.h"
 #include "cli/model_folder.h"
 #include "cli/terminal.h"
+#include "text/text_answer.h"
 
 /* One sample of a row: what the engine's threads need to know while it is generated. */
 struct sample {
     const struct cli_row *row;
-    struct tw_detokenizer detokenizer; /* rows with stop texts, and --prompt */
-    struct tw_str text;
+    struct tw_answer_text text; /* rows with stop texts, and --prompt */
 };
 
 struct generate {
@@ -106,34 +106,14 @@ static trawl_status make_samples(struct generate *g, struct trawl_error *err)
     for (size_t i = 0; i < g->n_rows; i++) {
         for (size_t j = 0; g->rows[i].error.status == TRAWL_OK && j < g->rows[i].n_samples; j++, s++) {
             s->row = &g->rows[i];
-            tw_str_init(&s->text, 0);
-            tw_detokenizer_init(&s->detokenizer, g->text.tokenizer, true);
+            tw_answer_text_init(&s->text, g->text.tokenizer, (const char *const *)s->row->stop,
+                                s->row->n_stop);
         }
     }
     return TRAWL_OK;
 }
 
 /* ---- the job ---- */
-
-/* How much of the text may be shown: up to a stop text, and never the beginning of one. */
-static size_t shown_length(const struct cli_row *row, const char *text, size_t n, bool *stopped)
-{
-    size_t end = cli_row_find_stop(row, text, n);
-    *stopped   = end < n;
-    if (*stopped) {
-        return end;
-    }
-    for (size_t i = 0; i < row->n_stop; i++) {
-        size_t length = strlen(row->stop[i]);
-        for (size_t k = length - 1 < n ? length - 1 : n; k > 0; k--) {
-            if (memcmp(text + n - k, row->stop[i], k) == 0) {
-                end = n - k < end ? n - k : end;
-                break;
-            }
-        }
-    }
-    return end;
-}
 
 static bool on_token(void *user, uint64_t request, int32_t token, float logprob)
 {
@@ -149,18 +129,15 @@ static bool on_token(void *user, uint64_t request, int32_t token, float logprob)
     if (s->row->n_stop == 0 && !g->stream) {
         return true;
     }
-    size_t before = s->text.size;
-    bool stopped, dropped;
-    if (tw_detokenizer_push(&s->detokenizer, token, &s->text, NULL) != TRAWL_OK) {
+    size_t shown = s->text.shown;
+    if (tw_answer_text_push(&s->text, token, NULL) != TRAWL_OK) {
         return false;
     }
-    size_t shown = before == 0 ? 0 : shown_length(s->row, tw_str_text(&s->text), before, &dropped);
-    size_t end   = shown_length(s->row, tw_str_text(&s->text), s->text.size, &stopped);
-    if (g->stream && end > shown) {
-        (void)fwrite(tw_str_text(&s->text) + shown, 1, end - shown, stdout);
+    if (g->stream && s->text.shown > shown) {
+        (void)fwrite(tw_str_text(&s->text.text) + shown, 1, s->text.shown - shown, stdout);
         (void)fflush(stdout);
     }
-    return !stopped;
+    return !s->text.stopped;
 }
 
 static trawl_status submit_all(struct generate *g, trawl_job *job, struct trawl_error *err)
@@ -354,12 +331,9 @@ static trawl_status print_outputs(struct generate *g, const struct trawl_result 
 /* What was held back while it could have become a stop text, or a character. */
 static trawl_status print_rest(struct sample *s, struct trawl_error *err)
 {
-    bool stopped;
-    size_t shown =
-        s->text.size == 0 ? 0 : shown_length(s->row, tw_str_text(&s->text), s->text.size, &stopped);
-    TW_TRY(tw_detokenizer_flush(&s->detokenizer, &s->text, err));
-    size_t end = cli_row_find_stop(s->row, tw_str_text(&s->text), s->text.size);
-    return cli_write(tw_str_text(&s->text) + shown, end - shown, err);
+    size_t shown = s->text.shown;
+    TW_TRY(tw_answer_text_end(&s->text, err));
+    return cli_write(tw_str_text(&s->text.text) + shown, s->text.shown - shown, err);
 }
 
 static trawl_status run_prompt(struct generate *g, const struct cli_args *args, trawl_engine *engine,
@@ -466,7 +440,7 @@ int cmd_generate(const struct cli_args *args, struct trawl_error *err)
     trawl_job_close(&job);
     trawl_engine_close(&engine);
     for (size_t i = 0; g.samples != NULL && i < g.n_samples; i++) {
-        tw_str_release(&g.samples[i].text);
+        tw_answer_text_release(&g.samples[i].text);
     }
     for (size_t i = 0; i < g.n_rows; i++) {
         cli_row_release(&g.rows[i]);

@@ -4,7 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "apps/ask/ask_constraint.h"
+#include "apps/ask/ask_stop.h"
 #include "base/alloc.h"
+#include "text/text_answer.h"
 #include "text/text_chat.h"
 
 /* ---- text ---- */
@@ -38,21 +41,21 @@ static trawl_status need_tokenizer(const struct cli_row_text *t, struct trawl_er
     return TRAWL_OK;
 }
 
-static trawl_status encode_text(struct cli_row_text *t, const char *text, size_t n, bool special,
-                                struct trawl_error *err)
+trawl_status cli_encode_text(struct cli_row_text *t, const char *text, size_t n, bool special,
+                             struct trawl_error *err)
 {
     t->ids.size = 0;
     t->options  = (struct tw_encode_options){.add_special_tokens = special};
     return tw_encode(t->encoder, text, n, &t->options, &t->ids, err);
 }
 
-static trawl_status encode_messages(struct cli_row_text *t, const json_t *messages, struct trawl_error *err)
+trawl_status cli_encode_messages(struct cli_row_text *t, const json_t *messages, struct trawl_error *err)
 {
     struct tw_chat_request request = {.messages = messages, .add_generation_prompt = true};
     tw_str_reset(&t->text);
     TW_TRY(tw_chat_render(t->tokenizer, &request, &t->text, err));
-    return encode_text(t, tw_str_text(&t->text), t->text.size, false,
-                       err); /* the template has written them */
+    return cli_encode_text(t, tw_str_text(&t->text), t->text.size, false,
+                           err); /* the template has written them */
 }
 
 trawl_status cli_row_encode(struct cli_row_text *t, const char *prompt, size_t n, bool raw,
@@ -60,13 +63,13 @@ trawl_status cli_row_encode(struct cli_row_text *t, const char *prompt, size_t n
 {
     TW_TRY(need_tokenizer(t, err));
     if (raw || !tw_tokenizer_has_chat_template(t->tokenizer)) {
-        return encode_text(t, prompt, n, true, err);
+        return cli_encode_text(t, prompt, n, true, err);
     }
     json_t *messages = json_pack("[{s:s,s:s%}]", "role", "user", "content", prompt, n);
     if (messages == NULL) {
         return tw_fail(err, TRAWL_ERR_FORMAT, "the prompt is not UTF-8");
     }
-    trawl_status status = encode_messages(t, messages, err);
+    trawl_status status = cli_encode_messages(t, messages, err);
     json_decref(messages);
     return status;
 }
@@ -113,22 +116,6 @@ void cli_row_defaults_release(struct cli_row_defaults *d)
 
 /* ---- a row ---- */
 
-static trawl_status copy_ids(const json_t *list, const char *key, int32_t **out, size_t *n,
-                             struct trawl_error *err)
-{
-    *n = json_array_size(list);
-    TW_TRY(tw_alloc(*n, sizeof **out, out, err));
-    for (size_t i = 0; i < *n; i++) {
-        const json_t *v = json_array_get(list, i);
-        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > INT32_MAX) {
-            return tw_fail(err, TRAWL_ERR_FORMAT, "\"%s\"[%zu] is %s, expected a token id", key, i,
-                           tw_json_type_name(v));
-        }
-        (*out)[i] = (int32_t)json_integer_value(v);
-    }
-    return TRAWL_OK;
-}
-
 static trawl_status take_ids(struct cli_row *row, const struct tw_ids *ids, struct trawl_error *err)
 {
     TW_TRY(tw_alloc(ids->size, sizeof *row->prompt, &row->prompt, err));
@@ -159,47 +146,20 @@ static trawl_status read_prompt(struct cli_row *row, const json_t *j, struct cli
             return tw_fail(err, TRAWL_ERR_FORMAT, "\"tokens\" is %s, expected an array",
                            tw_json_type_name(tokens));
         }
-        return copy_ids(tokens, "tokens", &row->prompt, &row->request.n_prompt, err);
+        return tw_ask_ids(tokens, "tokens", &row->prompt, &row->request.n_prompt, err);
     }
     TW_TRY(need_tokenizer(t, err));
     if (messages != NULL) {
-        TW_TRY(encode_messages(t, messages, err));
+        TW_TRY(cli_encode_messages(t, messages, err));
     } else if (json_is_string(prompt)) {
         bool special = true;
         TW_TRY(tw_json_get_bool(j, "add_special_tokens", "row", &special, err));
-        TW_TRY(encode_text(t, json_string_value(prompt), json_string_length(prompt), special, err));
+        TW_TRY(cli_encode_text(t, json_string_value(prompt), json_string_length(prompt), special, err));
     } else {
         return tw_fail(err, TRAWL_ERR_FORMAT, "\"prompt\" is %s, expected a string",
                        tw_json_type_name(prompt));
     }
     return take_ids(row, &t->ids, err);
-}
-
-static trawl_status copy_stop_texts(struct cli_row *row, const json_t *j, const struct cli_row_defaults *d,
-                                    struct trawl_error *err)
-{
-    const json_t *stop = json_object_get(j, "stop");
-    bool one           = json_is_string(stop);
-    if (stop != NULL && !json_is_null(stop) && !one && !json_is_array(stop)) {
-        return tw_fail(err, TRAWL_ERR_FORMAT, "\"stop\" is %s, expected a string or an array",
-                       tw_json_type_name(stop));
-    }
-    bool own = one || json_is_array(stop);
-    size_t n = one ? 1 : own ? json_array_size(stop) : d->n_stop;
-    TW_TRY(tw_alloc(n, sizeof *row->stop, &row->stop, err));
-    for (row->n_stop = 0; row->n_stop < n; row->n_stop++) {
-        const json_t *v = one ? stop : json_array_get(stop, row->n_stop);
-        const char *s   = own ? json_string_value(v) : d->stop[row->n_stop];
-        if (s != NULL && own && strlen(s) != json_string_length(v)) {
-            return tw_fail(err, TRAWL_ERR_FORMAT, "\"stop\"[%zu] contains U+0000", row->n_stop);
-        }
-        if (s == NULL || s[0] == '\0') {
-            return tw_fail(err, TRAWL_ERR_FORMAT, "\"stop\"[%zu] is %s, expected a text", row->n_stop,
-                           s == NULL ? tw_json_type_name(v) : "empty");
-        }
-        TW_TRY(tw_strdup(s, &row->stop[row->n_stop], err));
-    }
-    return TRAWL_OK;
 }
 
 /* A row may hold only what is understood: a field that was overlooked would silently change nothing. */
@@ -276,7 +236,7 @@ static trawl_status read_fields(struct cli_row *row, const json_t *j, const stru
     TW_TRY(tw_json_get_int(j, "seed", "row", &seed, err));
     TW_TRY(tw_json_get_array(j, "stop_token_ids", "row", &ids, err));
     if (ids != NULL) {
-        TW_TRY(copy_ids(ids, "stop_token_ids", &row->stop_ids, &q->n_stop_token_ids, err));
+        TW_TRY(tw_ask_ids(ids, "stop_token_ids", &row->stop_ids, &q->n_stop_token_ids, err));
     } else {
         TW_TRY(tw_alloc(d->n_stop_ids, sizeof *row->stop_ids, &row->stop_ids, err));
         if (d->n_stop_ids > 0) {
@@ -338,13 +298,13 @@ static trawl_status read_row(struct cli_row *row, const json_t *j, const struct 
     TW_TRY(read_id(row, json_object_get(j, "id"), err));
     TW_TRY(check_keys(j, err));
     TW_TRY(read_fields(row, j, d, &t->policies, err));
-    TW_TRY(copy_stop_texts(row, j, d, err));
+    TW_TRY(tw_ask_stop_read(j, d->stop, d->n_stop, &row->stop, &row->n_stop, err));
     if (row->n_stop > 0) {
         TW_TRY(need_tokenizer(t, err));
     }
     TW_TRY(read_prompt(row, j, t, err));
     TW_TRY(cli_row_mask_read(&row->mask, &row->request, j, err));
-    TW_TRY(cli_row_constraint_read(&row->request, &row->constraint, j, err));
+    TW_TRY(tw_ask_constraint_read(&row->request, &row->constraint, j, "row", err));
     row->request.prompt = row->prompt;
     return read_search(row, j, t, err);
 }
@@ -369,10 +329,7 @@ trawl_status cli_row_parse(struct cli_row *row, const char *line, size_t n, cons
 
 void cli_row_release(struct cli_row *row)
 {
-    for (size_t i = 0; i < row->n_stop; i++) {
-        tw_free(row->stop[i]);
-    }
-    tw_free(row->stop);
+    tw_ask_stop_free(row->stop, row->n_stop);
     tw_free(row->prompt);
     tw_free(row->stop_ids);
     tw_free(row->constraint);
@@ -387,14 +344,7 @@ void cli_row_release(struct cli_row *row)
 
 size_t cli_row_find_stop(const struct cli_row *row, const char *text, size_t n)
 {
-    size_t first = n;
-    for (size_t i = 0; i < row->n_stop; i++) {
-        const char *at = memmem(text, n, row->stop[i], strlen(row->stop[i]));
-        if (at != NULL && (size_t)(at - text) < first) {
-            first = (size_t)(at - text);
-        }
-    }
-    return first;
+    return tw_find_stop((const char *const *)row->stop, row->n_stop, text, n);
 }
 
 static void put_floats(struct tw_json_writer *w, const char *key, const float *x, size_t n)

@@ -72,6 +72,12 @@ void cli_row_release(struct cli_row *row);
 trawl_status cli_row_encode(struct cli_row_text *text, const char *prompt, size_t n, bool raw,
                             struct trawl_error *err);
 
+/* Ids of a text, with what the tokenizer puts around one if `special`, and of what the chat template makes of
+ * messages; t->tokenizer is there. Appended to t->ids, emptied first. */
+trawl_status cli_encode_text(struct cli_row_text *t, const char *text, size_t n, bool special,
+                             struct trawl_error *err);
+trawl_status cli_encode_messages(struct cli_row_text *t, const json_t *messages, struct trawl_error *err);
+
 /* Members of any answer; a NULL tokenizer gives null for the text. */
 trawl_status cli_write_text(struct tw_json_writer *w, const int32_t *tokens, size_t n, struct cli_row_text *t,
                             struct trawl_error *err);

@@ -4,6 +4,7 @@
 #ifndef CLI_GENERATE_SAMPLING_H
 #define CLI_GENERATE_SAMPLING_H
 
+#include "apps/ask/ask_sampling.h"
 #include "cli/args.h"
 #include "trawl/trawl.h"
 #include "json/json.h"
@@ -12,8 +13,7 @@ enum { CLI_MAX_TOP_LOGPROBS = 1024 };
 
 /* What a request's lists and its policy point to; all owned. */
 struct cli_sampling {
-    int32_t *bias_tokens, *suppress;
-    float *bias;
+    struct tw_ask_lists lists;
     struct trawl_entropy_policy *policy;
 };
 
@@ -25,8 +25,13 @@ struct cli_policy_text {
 
 void cli_policy_text_close(struct cli_policy_text *t);
 
-/* The options of cli_sampling_group into a request. */
-void cli_sampling_numbers(struct trawl_request *request, const struct cli_args *args);
+/* The options of cli_sampling_group that the command has into a request; `given`: those on the command line only. */
+void cli_sampling_numbers(struct trawl_request *request, const struct cli_args *args, bool given);
+/* --logit_bias and --suppress_tokens, into a *s that has none. */
+trawl_status cli_sampling_bias(struct cli_sampling *s, struct trawl_request *request,
+                               const struct cli_args *args, struct trawl_error *err);
+trawl_status cli_sampling_suppressed(struct cli_sampling *s, struct trawl_request *request,
+                                     const struct cli_args *args, struct trawl_error *err);
 /* These and those of cli_answer_group into request and *s, which is released by the caller in any case. */
 trawl_status cli_sampling_defaults(struct cli_sampling *s, struct trawl_request *request,
                                    const struct cli_args *args, struct cli_policy_text *t,

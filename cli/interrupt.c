@@ -12,11 +12,10 @@ static volatile sig_atomic_t interrupted;
 
 static void on_signal(int signal)
 {
-    (void)signal;
     if (interrupted) {
         _exit(CLI_EXIT_INTERRUPTED);
     }
-    interrupted = 1;
+    interrupted = signal;
 }
 
 void cli_interrupt_install(void)
@@ -36,4 +35,14 @@ void cli_interrupt_install(void)
 bool cli_interrupted(void)
 {
     return interrupted != 0;
+}
+
+int cli_interrupt_signal(void)
+{
+    return interrupted;
+}
+
+void cli_interrupt_forget(void)
+{
+    interrupted = 0;
 }

@@ -12,4 +12,8 @@
 void cli_interrupt_install(void);
 bool cli_interrupted(void); /* any thread */
 
+/* For a command where Ctrl-C ends a part of its work only: which signal it was (0: none), and that it was heard. */
+int cli_interrupt_signal(void);
+void cli_interrupt_forget(void);
+
 #endif /* CLI_INTERRUPT_H */

@@ -120,7 +120,9 @@ bool cli_job_tick(void *user, trawl_job *job)
     struct cli_job_ui *ui = user;
     struct trawl_job_stats stats;
     trawl_job_stats(job, &stats);
-    cli_progress_update(&ui->progress, stats.finished, stats.prompt_tokens + stats.generated_tokens);
+    cli_progress_update(&ui->progress,
+                        stats.finished - ui->progress.base_done, /* those of the journal are told */
+                        stats.prompt_tokens + stats.generated_tokens);
     return !cli_interrupted();
 }
 

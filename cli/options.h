@@ -63,7 +63,7 @@ struct cli_example {
     const char *text;    /* what it does, a sentence */
 };
 
-enum { CLI_MAX_GROUPS = 8 };
+enum { CLI_MAX_GROUPS = 10 };
 
 struct cli_command {
     const char *name;    /* "tokenize", "arc run" */
@@ -82,9 +82,14 @@ struct cli_family {
 
 extern const struct cli_command cli_arc_run, cli_arc_transform, cli_arc_vote, cli_arc_score, cli_arc_report,
     cli_arc_merge;
-extern const struct cli_command cli_acts_merge;
+extern const struct cli_command cli_acts_merge, cli_acts_inspect, cli_acts_verify, cli_acts_export,
+    cli_acts_upload;
+extern const struct cli_command cli_harvest;
+extern const struct cli_command cli_serve_command; /* cli_serve is what other ranks do */
+extern const struct cli_command cli_gsm8k, cli_pull;
 extern const struct cli_command cli_generate, cli_trace, cli_perplexity, cli_bench, cli_bench_policy,
     cli_plan, cli_shard;
+extern const struct cli_command cli_chat, cli_chat_settable; /* the second is parsed by /set only */
 extern const struct cli_command cli_tokenize, cli_info, cli_help, cli_man, cli_completions;
 
 extern const struct cli_family cli_families[]; /* ends with a NULL name */
@@ -96,9 +101,13 @@ extern const struct cli_group cli_common_group;
 extern const struct cli_group cli_model_group;      /* what opens a model on a mesh */
 extern const struct cli_group cli_mesh_group;       /* the same without what needs a model folder */
 extern const struct cli_group cli_sampling_group;   /* how tokens are chosen */
+extern const struct cli_group cli_draw_group;       /* the same of a single answer */
 extern const struct cli_group cli_answer_group;     /* how answers end, what is said of them */
+extern const struct cli_group cli_token_group;      /* of these, what is about tokens and stop texts */
 extern const struct cli_group cli_search_group;     /* how answers are searched for */
 extern const struct cli_group cli_attention_group;  /* what tokens see */
+extern const struct cli_group cli_shard_group;      /* which part of a data set this run is */
+extern const struct cli_group cli_upload_group;     /* where activations are copied to */
 extern const struct cli_group cli_time_group;       /* how long a request may take */
 extern const struct cli_group cli_constraint_group; /* what answers have to satisfy */
 

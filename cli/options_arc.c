@@ -62,20 +62,6 @@ static const struct cli_option run_data_options[] = {
      .fallback  = "0",
      .help      = "seed of augmentation and sampling",
      .text = "Equal seeds give equal prompts, whatever the order of the tasks and the number of shards."},
-    {.name      = "shard_id",
-     .type      = CLI_INT,
-     .has_range = true,
-     .min       = 0,
-     .max       = 65535,
-     .fallback  = "0",
-     .help      = "which part of the data set this process works on"},
-    {.name      = "num_shards",
-     .type      = CLI_INT,
-     .has_range = true,
-     .min       = 1,
-     .max       = 65536,
-     .fallback  = "1",
-     .help      = "how many parts there are"},
     {.name = "resume",
      .type = CLI_FLAG,
      .help = "continue the run in --activations_dir and --output_filepath where it stopped",
@@ -143,14 +129,9 @@ static const struct cli_option run_activation_options[] = {
      .max       = 1000000,
      .fallback  = "10",
      .help      = "batches of --batch_size prompts that are committed together"},
-    {.name = "upload_to_cloud",
+    {.name = "upload_results",
      .type = CLI_FLAG,
-     .help = "not built yet: refused before anything is computed, with what to do instead"},
-    {.name  = "cloud_bucket",
-     .type  = CLI_STRING,
-     .value = "URL",
-     .unset = "none",
-     .help  = "where --upload_to_cloud would go: gs://bucket/path or s3://bucket/path"},
+     .help = "with --upload_to_cloud: predictions and records as well, as results/<name of the file>"},
 };
 static const struct cli_group run_activation_group = {"Activation options", run_activation_options,
                                                       COUNT(run_activation_options)};
@@ -163,8 +144,8 @@ const struct cli_command cli_arc_run = {
                "back into grids, undoes the augmentation and writes predictions and one record per prompt. With "
                "--extract_activations the residual stream after the chosen blocks is stored for every token.\n\n"
                "The files do not depend on batch size, threads, mesh, or on how often the run was interrupted.",
-    .groups  = {&run_data_group, &run_answer_group, &cli_sampling_group, &cli_search_group,
-                &run_activation_group, &cli_time_group, &cli_model_group},
+    .groups  = {&run_data_group, &cli_shard_group, &run_answer_group, &cli_sampling_group, &cli_search_group,
+                &run_activation_group, &cli_upload_group, &cli_time_group, &cli_model_group},
     .examples =
         {{"arc run --model_path Qwen2.5-0.5B --dataset_path tasks.json --output_filepath "
           "out/predictions.json "

@@ -25,7 +25,7 @@ static const struct cli_option model_options[] = {
      .text =
          "The folder holds config.json, the weights as safetensors (one file, or shards with an index) and, "
          "for commands that see text, tokenizer.json. An id such as Qwen/Qwen2.5-0.5B is looked up in "
-         "$HF_HOME/hub (~/.cache/huggingface/hub); nothing is downloaded."},
+         "$HF_HOME/hub (~/.cache/huggingface/hub), where trawl pull puts it."},
     {.name     = "dtype",
      .type     = CLI_STRING,
      .choices  = "bfloat16|float32",
@@ -276,8 +276,35 @@ static const struct cli_option sampling_options[] = {
      .text      = "Needs a --temperature. Costs what so many answers cost; they share the prompt."},
 };
 const struct cli_group cli_sampling_group = {"Sampling options", sampling_options, COUNT(sampling_options)};
+/* The same without best_of, the last. */
+const struct cli_group cli_draw_group = {"Sampling options", sampling_options, COUNT(sampling_options) - 1};
 
 static const struct cli_option answer_options[] = {
+    {.name  = "entropy_policy",
+     .type  = CLI_PATH,
+     .value = "FILE",
+     .unset = "none",
+     .help  = "draw by the entropy of the distribution, with the thresholds of a JSON file",
+     .text  = "An experiment without any claim of better answers; trawl bench policy measures it."},
+    {.name      = "n",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 1,
+     .max       = 4096,
+     .fallback  = "1",
+     .help      = "answers for each prompt",
+     .text      = "So many are drawn; with --best_of or --num_beams the best ones are taken, in order."},
+    {.name      = "seed",
+     .aliases   = "random_seed",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 0,
+     .max       = 9007199254740992.0,
+     .fallback  = "0",
+     .help      = "seed of the run",
+     .text =
+         "Each request draws from a stream of its own, keyed by this seed and its place in the input, so the "
+         "order of work does not matter."},
     {.name  = "logit_bias",
      .type  = CLI_STRINGS,
      .value = "ID=VALUE",
@@ -292,31 +319,6 @@ static const struct cli_option answer_options[] = {
      .value     = "ID",
      .unset     = "none",
      .help      = "token ids that are never chosen"},
-    {.name  = "entropy_policy",
-     .type  = CLI_PATH,
-     .value = "FILE",
-     .unset = "none",
-     .help  = "draw by the entropy of the distribution, with the thresholds of a JSON file",
-     .text  = "An experiment without any claim of better answers; trawl bench policy measures it."},
-    {.name      = "seed",
-     .aliases   = "random_seed",
-     .type      = CLI_INT,
-     .has_range = true,
-     .min       = 0,
-     .max       = 9007199254740992.0,
-     .fallback  = "0",
-     .help      = "seed of the run",
-     .text =
-         "Each request draws from a stream of its own, keyed by this seed and its place in the input, so the "
-         "order of work does not matter."},
-    {.name      = "n",
-     .type      = CLI_INT,
-     .has_range = true,
-     .min       = 1,
-     .max       = 4096,
-     .fallback  = "1",
-     .help      = "answers for each prompt",
-     .text      = "So many are drawn; with --best_of or --num_beams the best ones are taken, in order."},
     {.name  = "stop",
      .type  = CLI_STRINGS,
      .value = "TEXT",
@@ -341,6 +343,8 @@ static const struct cli_option answer_options[] = {
      .text      = "Above 1 also \"top_logprobs\", that many of the most probable tokens at every place."},
 };
 const struct cli_group cli_answer_group = {"Answer options", answer_options, COUNT(answer_options)};
+/* The same without the first three and the last. */
+const struct cli_group cli_token_group = {"Answer options", answer_options + 3, COUNT(answer_options) - 4};
 
 static const struct cli_option search_options[] = {
     {.name      = "num_beams",
@@ -428,3 +432,23 @@ static const struct cli_option attention_options[] = {
 };
 const struct cli_group cli_attention_group = {"Attention options", attention_options,
                                               COUNT(attention_options)};
+
+/* ---- parts of a data set ---- */
+
+static const struct cli_option shard_options[] = {
+    {.name      = "shard_id",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 0,
+     .max       = 65535,
+     .fallback  = "0",
+     .help      = "which part of the data set this process works on"},
+    {.name      = "num_shards",
+     .type      = CLI_INT,
+     .has_range = true,
+     .min       = 1,
+     .max       = 65536,
+     .fallback  = "1",
+     .help      = "how many parts there are"},
+};
+const struct cli_group cli_shard_group = {"Shard options", shard_options, COUNT(shard_options)};

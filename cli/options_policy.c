@@ -11,7 +11,7 @@ static const struct cli_option policy_options[] = {
      .help  = "JSON lines with \"question\" and \"answer\", whose last line is \"#### NUMBER\" as in GSM8K",
      .text  = "Each is answered twice, with and without --entropy_policy, with the same seed. An answer "
               "counts when "
-              "the number after its \"####\", or else its last number, is that of the reference."},
+              "its number (as trawl gsm8k reads it) is that of the reference."},
     {.name  = "calibrate",
      .type  = CLI_PATH,
      .value = "FILE",

@@ -75,5 +75,17 @@ trawl_module(model)
 trawl_module(engine)
 trawl_module(store)
 trawl_module(api)
+trawl_module(app_ask DIR apps/ask LIBS tw_api)
+trawl_module(app_serve DIR apps/serve LIBS tw_api PkgConfig::EVENT)
+add_custom_command(
+  OUTPUT ${CMAKE_BINARY_DIR}/serve_page.c
+  COMMAND ${CMAKE_COMMAND} -DINPUT=web/index.html -DOUTPUT=${CMAKE_BINARY_DIR}/serve_page.c
+          -DHEADER=apps/serve/serve_page.h -DNAME=tw_serve_page -P cmake/embed.cmake
+  DEPENDS ${CMAKE_SOURCE_DIR}/web/index.html ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+  WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+  VERBATIM)
+target_sources(tw_app_serve PRIVATE ${CMAKE_BINARY_DIR}/serve_page.c)
 trawl_module(app_arc DIR apps/arc LIBS tw_api PkgConfig::CRYPTO)
+trawl_module(app_gsm8k DIR apps/gsm8k LIBS tw_api)
+trawl_module(app_harvest DIR apps/harvest LIBS tw_api)
 trawl_module(cli DIR cli LIBS tw_api)

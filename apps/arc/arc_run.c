@@ -169,7 +169,7 @@ static void collect_settings(const struct run *r, struct settings *s)
         add_setting(s, "constrain_grids", "true");
     }
     for (size_t i = 0; i < c->n_settings; i++) {
-        add_setting(s, c->names[i], c->values[i]);
+        add_setting(s, c->settings[i].key, c->settings[i].value);
     }
     if (c->capture.n_sites == 0) {
         add_setting(s, "extract_activations", "false"); /* nothing could fill the store later */

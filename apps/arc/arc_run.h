@@ -21,10 +21,10 @@ enum tw_arc_positions {
 struct tw_arc_run_config {
     const struct tw_arc_dataset *dataset;
     const struct tw_arc_prompt *prompt;
-    struct tw_tokenizer *tokenizer; /* of the engine's model; read only */
-    const char *output_path;        /* <x>.json; beside it <x>_task_results.json, <x>_journal.jsonl and
+    struct tw_tokenizer *tokenizer;       /* of the engine's model; read only */
+    const char *output_path;              /* <x>.json; beside it <x>_task_results.json, <x>_journal.jsonl and
                                                  <x>.stats.json */
-    const char *const *names, *const *values; /* [n_settings] further settings of the run's identity */
+    const struct trawl_setting *settings; /* [n_settings] further settings of the run's identity */
     size_t n_settings;
     uint64_t seed;
     int64_t predictions;

@@ -26,6 +26,7 @@
 #ifndef TRAWL_SESSION_H
 #define TRAWL_SESSION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -82,8 +83,8 @@ TRAWL_API TRAWL_MUST_CHECK trawl_status trawl_session_sample(trawl_session *sess
 
 /* Does `token` end an answer to `request`: is it one of its stop_token_ids, or, unless it says ignore_eos, an end token
  * of the model? NULL: is it an end token of the model? */
-TRAWL_API int trawl_session_ends(const trawl_session *session, const struct trawl_request *request,
-                                 int32_t token);
+TRAWL_API bool trawl_session_ends(const trawl_session *session, const struct trawl_request *request,
+                                  int32_t token);
 
 /* The n most probable tokens [n] to come next, under softmax(logits), the most probable first, of equals the lowest id
  * first: what a job reports for top_logprobs = n.

@@ -149,11 +149,11 @@ trawl_status trawl_session_sample(trawl_session *session, const struct trawl_req
     return status;
 }
 
-int trawl_session_ends(const trawl_session *session, const struct trawl_request *request, int32_t token)
+bool trawl_session_ends(const trawl_session *session, const struct trawl_request *request, int32_t token)
 {
     for (size_t i = 0; request != NULL && i < request->n_stop_token_ids; i++) {
         if (request->stop_token_ids[i] == token) {
-            return 1;
+            return true;
         }
     }
     return (request == NULL || !request->ignore_eos) && tw_session_is_end(session->session, token);

@@ -51,11 +51,11 @@ bool tw_http_wait(struct tw_http_client *client, int attempt, const struct tw_ht
     }
     uint64_t ms = pause_ms(client, attempt, response);
     if (response != NULL) {
-        tw_log(&client->log, TW_LOG_INFO, "%s: %s%s; attempt %d of %d in %.1f s",
-               tw_str_text(&response->shown),
-               response->status == 0 ? "no answer" : tw_http_status_text(response->status),
-               response->status == 0 && client->reason[0] != '\0' ? client->reason : "", attempt + 1,
-               attempts, (double)ms / 1000);
+        const char *why = response->status != 0       ? tw_http_status_text(response->status)
+                          : client->reason[0] != '\0' ? client->reason
+                                                      : "no answer";
+        tw_log(&client->log, TW_LOG_INFO, "%s: %s; attempt %d of %d in %.1f s", tw_str_text(&response->shown),
+               why, attempt + 1, attempts, (double)ms / 1000);
     }
     while (ms > 0 && !tw_http_is_cancelled(client)) {
         uint64_t slice = tw_min_size(ms, SLICE_MS);

@@ -11,16 +11,10 @@ import subprocess
 import sys
 import tempfile
 
+from checks import check, failures
+
 TRAWL = os.environ["TRAWL"]
 SOURCE = pathlib.Path(os.environ["TRAWL_SOURCE"])
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what)
-        failed += 1
 
 
 def trawl(*arguments, code=0, data=b""):
@@ -35,13 +29,14 @@ def mean(x):
 
 
 def last_number(text):
-    found = re.findall(r"(?:(?:^|(?<=[ $]))-)?[0-9](?:,?[0-9])*(?:\.[0-9]+)?", text)
+    found = re.findall(r"(?:(?:^|(?<=[ $]))-)?[0-9](?:,?[0-9])*(?:\.[0-9]+)?|(?:^|(?<=[ $]))-?\.[0-9]+", text)
     if not found:
         return None
     sign, number = ("-", found[-1][1:]) if found[-1].startswith("-") else ("", found[-1])
     whole, _, fraction = number.replace(",", "").partition(".")
     fraction = fraction.rstrip("0")
-    return sign + (whole.lstrip("0") or "0") + ("." + fraction if fraction else "")
+    number = (whole.lstrip("0") or "0") + ("." + fraction if fraction else "")
+    return sign + number if number != "0" else number
 
 
 def test_questions(folder, model):
@@ -127,7 +122,7 @@ def main():
         test_questions(folder, model)
         test_calibrate(folder, model)
         test_refusals(folder, model)
-    return 1 if failed else 0
+    return 1 if failures() else 0
 
 
 if __name__ == "__main__":

@@ -210,11 +210,11 @@ static void model_folders(void **state)
     tw_free(out);
     (void)setenv("HF_HUB_CACHE", folder, 1);
     assert_int_equal(cli_model_folder("org/name", &out, &err), TRAWL_ERR_IO);
-    (void)snprintf(expected, sizeof expected,
-                   "--model_path \"org/name\" is no folder, and %s/models--org--name is "
-                   "not there either (\"hf download org/name\" of the Python package huggingface_hub puts it "
-                   "there)",
-                   folder);
+    (void)snprintf(
+        expected, sizeof expected,
+        "--model_path \"org/name\" is no folder, and it is not in the hub cache %s either: \"trawl "
+        "pull org/name\" fetches it",
+        folder);
     assert_string_equal(err.message, expected);
     (void)snprintf(path, sizeof path, "%s/models--org--name/snapshots/abc", folder);
     assert_int_equal(tw_make_dirs(path, NULL), TRAWL_OK);

@@ -10,8 +10,10 @@ Exit status 77: numpy or safetensors is not installed. Warnings are errors."""
 import json
 import pathlib
 import pickle
+import struct
 import sys
 import warnings
+import zipfile
 
 warnings.simplefilter("error")
 try:
@@ -119,6 +121,136 @@ def check_npy(folder):
             assert np.load(path, mmap_mode=None if 0 in shape or shape == () else "r").shape == shape
 
 
+def check_npz(folder):
+    with zipfile.ZipFile(folder / "ours.npz") as z:
+        assert z.testzip() is None and len(z.namelist()) == 40, z.namelist()
+    with np.load(folder / "ours.npz") as z:
+        for n in range(40):
+            want = np.frombuffer(pattern(n, n), np.uint8)
+            assert z["ü" if n == 39 else f"u{n}"].tobytes() == want.tobytes(), n
+
+
+class Flatbuffer:
+    """Tables read by the rules of the FlatBuffers format, so that no Arrow library is needed."""
+
+    def __init__(self, raw, at=None):
+        self.raw = raw
+        self.at = struct.unpack_from("<I", raw)[0] if at is None else at
+        vtable = self.at - struct.unpack_from("<i", raw, self.at)[0]
+        size, self.bytes = struct.unpack_from("<HH", raw, vtable)
+        self.offsets = struct.unpack_from(f"<{(size - 4) // 2}H", raw, vtable + 4)
+
+    def place(self, i):
+        return self.at + self.offsets[i] if i < len(self.offsets) and self.offsets[i] else None
+
+    def number(self, i, code):
+        at = self.place(i)
+        assert at is None or at % struct.calcsize(code) == 0, "not aligned"
+        return 0 if at is None else struct.unpack_from("<" + code, self.raw, at)[0]
+
+    def follow(self, at):
+        return at + struct.unpack_from("<I", self.raw, at)[0]
+
+    def table(self, i):
+        return Flatbuffer(self.raw, self.follow(self.place(i)))
+
+    def vector(self, i):
+        at = self.follow(self.place(i))
+        return struct.unpack_from("<I", self.raw, at)[0], at + 4
+
+    def tables(self, i):
+        n, at = self.vector(i)
+        return [Flatbuffer(self.raw, self.follow(at + 4 * k)) for k in range(n)]
+
+    def text(self, i):
+        n, at = self.vector(i)
+        assert self.raw[at + n] == 0
+        return self.raw[at:at + n].decode()
+
+    def structs(self, i):
+        n, at = self.vector(i)
+        assert at % 8 == 0
+        return [struct.unpack_from("<qq", self.raw, at + 16 * k) for k in range(n)]
+
+
+def arrow_messages(raw):
+    at = 0
+    while True:
+        mark, size = struct.unpack_from("<II", raw, at)
+        assert mark == 0xFFFFFFFF and at % 8 == 0 and size % 8 == 0
+        if size == 0:
+            assert at + 8 == len(raw)
+            return
+        message = Flatbuffer(raw[at + 8:at + 8 + size])
+        body = at + 8 + size
+        at = body + message.number(3, "q")
+        assert message.number(0, "h") == 4  # V5
+        yield message.number(1, "B"), message.table(2), raw[body:at]
+
+
+def check_arrow_schema(schema, name, dtype, context, width, tokens):
+    fields = schema.tables(1)
+    f = fields[0]
+    assert len(fields) == 1 + tokens and f.text(0) == name and f.number(2, "B") == 12
+    pairs = {p.text(0): p.text(1) for p in f.tables(6)}
+    assert pairs == {"ARROW:extension:name": "datasets.features.features.Array2DExtensionType",
+                     "ARROW:extension:metadata": f'[[{context}, {width}], "{np.dtype(dtype)}"]'}, pairs
+    inner, = f.tables(5)
+    value, = inner.tables(5)
+    assert inner.number(2, "B") == 12 and value.number(2, "B") == 3 and value.tables(5) == []
+    assert value.table(3).number(0, "h") == (1 if dtype == np.float32 else 0)
+    if tokens:
+        ids, = fields[1].tables(5)
+        assert fields[1].text(0) == "token_ids" and fields[1].number(2, "B") == 16
+        assert fields[1].table(3).number(0, "i") == context
+        assert ids.number(2, "B") == 2 and ids.table(3).number(0, "i") == 32 and ids.table(3).number(1, "B") == 1
+
+
+def check_arrow_file(path, name, dtype, context, width, tokens):
+    values, ids = [], []
+    for k, (kind, header, body) in enumerate(arrow_messages(path.read_bytes())):
+        if k == 0:
+            assert kind == 1 and body == b""
+            check_arrow_schema(header, name, dtype, context, width, tokens)
+            continue
+        n, rows = k, k * context
+        assert kind == 3 and header.number(0, "q") == n
+        assert [x for x, nulls in header.structs(1)] == [n, rows, rows * width] + [n, rows] * tokens
+        assert all(nulls == 0 for x, nulls in header.structs(1))
+        buffers = [body[at:at + size] for at, size in header.structs(2)]
+        assert all(at % 64 == 0 for at, size in header.structs(2)) and len(buffers) == (9 if tokens else 6)
+        assert np.frombuffer(buffers[1], "<i4").tolist() == [i * context for i in range(n + 1)]
+        assert np.frombuffer(buffers[3], "<i4").tolist() == [i * width for i in range(rows + 1)]
+        assert buffers[0] == buffers[2] == buffers[4] == b""
+        values.append(np.frombuffer(buffers[5], dtype))
+        ids += np.frombuffer(buffers[8], "<i4").tolist() if tokens else []
+    values = np.concatenate(values)
+    assert values.tolist() == list(range(6 * context * width)), path
+    assert ids == ([1000 - i for i in range(6 * context)] if tokens else [])
+
+
+def check_pyarrow(path, name, context, width):
+    """What Arrow's own library makes of it, where it is installed."""
+    try:
+        import pyarrow
+    except ImportError as missing:
+        print(f"skipped: {missing}")
+        return
+    with pyarrow.memory_map(str(path)) as f:
+        table = pyarrow.ipc.open_stream(f).read_all()
+    table.validate(full=True)
+    column = table.column(name).combine_chunks()
+    column = getattr(column, "storage", column)  # an extension type where datasets was imported
+    assert np.array(column.to_pylist()).reshape(-1).tolist() == list(range(6 * context * width))
+    assert table.num_rows == 6
+
+
+def check_arrow(folder):
+    for file, dtype, context, tokens in (("f32", np.float32, 5, True), ("f16", np.float16, 1, False)):
+        check_arrow_file(folder / f"{file}.arrow", "blocks.1.hook", dtype, context, 7, tokens)
+        check_pyarrow(folder / f"{file}.arrow", "blocks.1.hook", context, 7)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "probe":
         sys.exit(0)
@@ -129,4 +261,6 @@ if __name__ == "__main__":
         check_safetensors(where)
         check_pickle(where)
         check_npy(where)
+        check_npz(where)
+        check_arrow(where)
     print(f"{sys.argv[1]}: numpy {np.__version__}, safetensors {safetensors.__version__}: well")
