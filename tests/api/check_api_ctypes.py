@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 
+from checks import check, failures
+
 TRAWL = os.environ["TRAWL"]
 BUILD = pathlib.Path(os.environ["TRAWL_BUILD"])
 SOURCE = pathlib.Path(os.environ["TRAWL_SOURCE"])
@@ -19,14 +21,6 @@ SCALARS = {"char": ctypes.c_char, "bool": ctypes.c_bool, "int": ctypes.c_int, "u
            "float": ctypes.c_float, "double": ctypes.c_double, "size_t": ctypes.c_size_t, "int32_t": ctypes.c_int32,
            "uint32_t": ctypes.c_uint32, "int64_t": ctypes.c_int64, "uint64_t": ctypes.c_uint64,
            "trawl_status": ctypes.c_int}
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what)
-        failed += 1
 
 
 # ---- headers ----
@@ -258,4 +252,4 @@ with tempfile.TemporaryDirectory() as tmp:
     test_callback(lib, model)
     test_tokenizer_and_session(lib, model)
 
-sys.exit(1 if failed else 0)
+sys.exit(1 if failures() else 0)

@@ -11,18 +11,12 @@ import subprocess
 import sys
 import tempfile
 
+from checks import check, failures
+
 TRAWL = os.environ["TRAWL"]
 EXAMPLES = pathlib.Path(os.environ["TRAWL_BUILD"], "examples")
 SOURCE = pathlib.Path(os.environ["TRAWL_SOURCE"])
 BEGIN = 543  # <|begin|> of tests/text/data/split, which goes before a text
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what)
-        failed += 1
 
 
 def run(name, *arguments):
@@ -176,4 +170,4 @@ with tempfile.TemporaryDirectory() as tmp:
     test_tree_search(model)
     test_ends(model, pathlib.Path(tmp))
 
-sys.exit(1 if failed else 0)
+sys.exit(1 if failures() else 0)

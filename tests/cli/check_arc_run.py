@@ -13,17 +13,11 @@ import subprocess
 import sys
 import tempfile
 
+from checks import check, failures
+
 TRAWL = os.environ["TRAWL"]
 SOURCE = pathlib.Path(os.environ["TRAWL_SOURCE"])
 PREDICTIONS = 2
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what)
-        failed += 1
 
 
 def command(folder, out, *flags):
@@ -264,4 +258,4 @@ with tempfile.TemporaryDirectory() as tmp:
     test_constrained(tmp)
     test_ways_to_answer(tmp)
 
-sys.exit(1 if failed else 0)
+sys.exit(1 if failures() else 0)

@@ -11,17 +11,11 @@ import subprocess
 import sys
 import tempfile
 
+from checks import check, failures
+
 trawl, source = os.environ["TRAWL"], pathlib.Path(os.environ["TRAWL_SOURCE"])
 H, I, L, Q, G, V = 64, 128, 4, 4, 2, 512  # make_model.py's defaults
 D = H // Q
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what)
-        failed += 1
 
 
 def near(x, y, what):
@@ -163,4 +157,4 @@ with tempfile.TemporaryDirectory() as folder:
     check("the measurements need" in error, error)
     _, error = bench("--context", "5000", code=2)
     check("4096" in error, error)
-sys.exit(bool(failed))
+sys.exit(bool(failures()))

@@ -12,18 +12,12 @@ import subprocess
 import sys
 import tempfile
 
+from checks import check, failures
+
 TRAWL = os.environ["TRAWL"]
 SOURCE = pathlib.Path(os.environ["TRAWL_SOURCE"])
 EOS = 544  # <|end|> of tests/text/data/split
 BOS = 543  # <|begin|>: its post-processor puts it before a text
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what)
-        failed += 1
 
 
 def make_model(folder, *arguments):
@@ -271,4 +265,4 @@ with tempfile.TemporaryDirectory() as tmp:
     test_no_tokenizer(tmp)
     test_interrupt(model, tmp)
 
-sys.exit(1 if failed else 0)
+sys.exit(1 if failures() else 0)

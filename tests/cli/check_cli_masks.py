@@ -11,20 +11,12 @@ import subprocess
 import sys
 import tempfile
 
+from checks import MPI_ENV, check, failures
+
 TRAWL, BUILD = os.environ["TRAWL"], pathlib.Path(os.environ["TRAWL_BUILD"])
 SOURCE = pathlib.Path(os.environ["TRAWL_SOURCE"])
-ENV = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0", "OMPI_ALLOW_RUN_AS_ROOT": "1",
-       "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl": "self,vader", "OMPI_MCA_pml": "ob1",
-       "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+ENV = {**os.environ, **MPI_ENV}
 N = 150
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what, flush=True)
-        failed += 1
 
 
 def generate(model, rows, *flags, code=0, ranks=1, out=None):
@@ -160,7 +152,7 @@ def main():
                         "--heads", "6", "--kv_heads", "2", "--head_dim", "16", "--seed", "1"], check=True)
         for test in (test_same_bytes, test_heavy_hitters_and_entropies, test_options_are_defaults, test_refusals):
             test(model)
-    return 1 if failed else 0
+    return 1 if failures() else 0
 
 
 sys.exit(main())

@@ -14,26 +14,19 @@ import sys
 import tempfile
 import time
 
+from checks import MPI_ENV, check, failures
+
 trawl, build, source = os.environ["TRAWL"], pathlib.Path(os.environ["TRAWL_BUILD"]), pathlib.Path(os.environ["TRAWL_SOURCE"])
 if shutil.which("mpirun") is None or not (build / "libtrawl-mpi.so").exists():
     print("skipped: no mpirun, or built without MPI")
     sys.exit(77)
 # Open MPI keeps memory when it ends: not ours to report.
-ENV = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl": "self,vader",
-       "OMPI_MCA_pml": "ob1", "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+ENV = {**os.environ, **MPI_ENV}
 SITES = ["hook_embed"] + [f"blocks.*.{s}" for s in (
     "hook_resid_mid", "hook_resid_post", "hook_attn_out", "attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_z",
     "mlp.hook_pre", "mlp.hook_post")] + ["ln_final.hook_normalized", "logits"]
 # processes, mesh, devices of each: the model axis, the data axis, both; threads inside processes
 MESHES = [(2, "1 2", 1), (2, "2 1", 1), (3, "3 1", 1), (4, "2 2", 1), (2, "1 4", 2), (2, "4 1", 2), (2, "2 2", 2)]
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what, flush=True)
-        failed += 1
 
 
 def mpirun(n, *command):
@@ -285,4 +278,4 @@ with tempfile.TemporaryDirectory() as d:
         began = time.monotonic()
         CASES[name](ground)
         print(f"{name}: {time.monotonic() - began:.1f} s", flush=True)
-sys.exit(failed > 0)
+sys.exit(failures() > 0)

@@ -12,22 +12,15 @@ import sys
 import tempfile
 import time
 
+from checks import MPI_ENV, check, failures
+
 trawl, build, source = os.environ["TRAWL"], pathlib.Path(os.environ["TRAWL_BUILD"]), pathlib.Path(os.environ["TRAWL_SOURCE"])
-ENV = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl": "self,vader",
-       "OMPI_MCA_pml": "ob1", "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+ENV = {**os.environ, **MPI_ENV}
 MESHES = ["1 1", "1 2", "1 4", "1 8", "2 1", "2 2", "4 1"]
 EXPANDED = "its weights are compressed, and here they are computed with plain"
 # Whole groups everywhere, of a size that cuts fall into; and none in o_proj and down_proj, heads that fill no panel.
 SHAPES = [["--hidden", 64, "--intermediate", 200, "--heads", 8, "--kv_heads", 4, "--head_dim", 16],
           ["--hidden", 56, "--intermediate", 75, "--heads", 10, "--kv_heads", 2, "--head_dim", 6, "--untied", "--family", "llama"]]
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what, flush=True)
-        failed += 1
 
 
 def run(*words, env=ENV):
@@ -176,4 +169,4 @@ with tempfile.TemporaryDirectory(prefix="trawl-packed-") as work:
         processes(ground)
         if seed == 0 and takes_compressed(ground):
             sharing(ground)
-sys.exit(failed > 0)
+sys.exit(failures() > 0)

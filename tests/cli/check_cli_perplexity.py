@@ -14,16 +14,10 @@ import subprocess
 import sys
 import tempfile
 
+from checks import MPI_ENV, check, failures
+
 TRAWL = os.environ["TRAWL"]
 SOURCE = pathlib.Path(os.environ["TRAWL_SOURCE"])
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what)
-        failed += 1
 
 
 def perplexity(model, *flags, code=0):
@@ -110,9 +104,7 @@ def test_several_processes(model, texts):
         return
     flags = [TRAWL, "perplexity", "--quiet", "--model_path", model, "--threads", "1", "--input", *texts, "--context_size", "24",
              "--stride", "10", "--json"]
-    env = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl": "self,vader",
-           "OMPI_MCA_pml": "ob1", "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_rmaps_base_oversubscribe": "1",
-           "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+    env = {**os.environ, **MPI_ENV}
     want = subprocess.run(flags, capture_output=True, check=True).stdout
     for mesh in (["2", "1"], ["1", "2"]):
         p = subprocess.run(["mpirun", "-n", "2", *flags, "--mesh_shape", *mesh], capture_output=True, env=env, timeout=100)
@@ -168,4 +160,4 @@ with tempfile.TemporaryDirectory() as tmp:
     test_several_texts(model, texts)
     test_refusals(model, tmp, texts[0])
 
-sys.exit(1 if failed else 0)
+sys.exit(1 if failures() else 0)

@@ -10,20 +10,14 @@ import subprocess
 import sys
 import tempfile
 
+from checks import check, failures
+
 TRAWL = os.environ["TRAWL"]
 if "TRAWL_GOLDENS" not in os.environ or "TRAWL_MODELS" not in os.environ:
     print("skipped: TRAWL_GOLDENS and TRAWL_MODELS are not set")
     sys.exit(77)
 GOLDENS = pathlib.Path(os.environ["TRAWL_GOLDENS"], "real")
 MODELS = pathlib.Path(os.environ["TRAWL_MODELS"])
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what)
-        failed += 1
 
 
 def read_ids(path):
@@ -74,4 +68,4 @@ for golden in sorted(GOLDENS.glob("*/perplexity.json")):
 if n == 0:
     print("skipped: none of the models is there")
     sys.exit(77)
-sys.exit(1 if failed else 0)
+sys.exit(1 if failures() else 0)

@@ -11,17 +11,11 @@ import subprocess
 import sys
 import tempfile
 
+from checks import check, failures
+
 TRAWL = os.environ["TRAWL"]
 SOURCE = pathlib.Path(os.environ["TRAWL_SOURCE"])
 VOCAB, EOS = 560, 544
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what)
-        failed += 1
 
 
 def generate(model, rows, *flags, code=0, launcher=()):
@@ -212,7 +206,7 @@ def main():
         policies = test_policy(model, folder)
         test_refusals(model)
         test_other_processes(model, rows + drawn[0] + best[0] + policies[0], out + drawn[1] + best[1] + policies[1])
-    return 1 if failed else 0
+    return 1 if failures() else 0
 
 
 if __name__ == "__main__":

@@ -12,21 +12,13 @@ import subprocess
 import sys
 import tempfile
 
+from checks import MPI_ENV, check, failures
+
 TRAWL, BUILD = os.environ["TRAWL"], pathlib.Path(os.environ["TRAWL_BUILD"])
 SOURCE = pathlib.Path(os.environ["TRAWL_SOURCE"])
-ENV = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0", "OMPI_ALLOW_RUN_AS_ROOT": "1",
-       "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl": "self,vader", "OMPI_MCA_pml": "ob1",
-       "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
+ENV = {**os.environ, **MPI_ENV}
 EOS, VOCAB = 544, 560  # <|end|> of tests/text/data/split
 BOS = 543  # <|begin|> of tests/text/data/split, which goes before a text
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what, flush=True)
-        failed += 1
 
 
 def run(command, code=0):
@@ -235,4 +227,4 @@ with tempfile.TemporaryDirectory() as folder:
                     "--eos", str(EOS), "--tokenizer", SOURCE / "tests/text/data/split"], check=True)
     for test in (test_scores, test_beams, test_hugging_face, test_options, test_dfs, test_meshes, test_refusals):
         test(path)
-sys.exit(1 if failed else 0)
+sys.exit(1 if failures() else 0)

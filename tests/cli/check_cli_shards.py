@@ -9,16 +9,10 @@ import subprocess
 import sys
 import tempfile
 
+from checks import check, failures
+
 trawl, source = os.environ["TRAWL"], pathlib.Path(os.environ["TRAWL_SOURCE"])
 TASKS, MAX = 5, 16
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what, flush=True)
-        failed += 1
 
 
 def run(*words, code=0, says=""):
@@ -98,4 +92,4 @@ with tempfile.TemporaryDirectory() as d:
     chunk = next(acts[1].glob("*.pkl"))
     chunk.write_bytes(chunk.read_bytes()[:-40])
     run("acts", "merge", "--inputs", *acts, "--output_dir", d / "y", code=1, says=chunk.name)
-sys.exit(failed > 0)
+sys.exit(failures() > 0)

@@ -10,15 +10,9 @@ import subprocess
 import sys
 import tempfile
 
+from checks import check, failures
+
 trawl = os.environ["TRAWL"]
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what)
-        failed += 1
 
 
 def byte_letters():
@@ -120,4 +114,4 @@ with tempfile.TemporaryDirectory() as name:
     check(p.returncode == 130, f"interrupted: exit {p.returncode}, {err.decode()}")
     check(set(out.splitlines()) <= {b'{"ids": [258, 111]}'} and (not out or out.endswith(b"\n")), "torn rows")
 
-sys.exit(1 if failed else 0)
+sys.exit(1 if failures() else 0)

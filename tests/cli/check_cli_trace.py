@@ -10,16 +10,10 @@ import subprocess
 import sys
 import tempfile
 
+from checks import check, failures
+
 TRAWL = os.environ["TRAWL"]
 SOURCE = pathlib.Path(os.environ["TRAWL_SOURCE"])
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what)
-        failed += 1
 
 
 def trace(folder, tokens, sites, *flags, out="out.safetensors"):
@@ -106,4 +100,4 @@ with tempfile.TemporaryDirectory() as tmp:
     test_contents(tmp)
     test_refusals(tmp)
 
-sys.exit(1 if failed else 0)
+sys.exit(1 if failures() else 0)

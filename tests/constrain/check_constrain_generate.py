@@ -17,18 +17,9 @@ SOURCE = pathlib.Path(os.environ["TRAWL_SOURCE"])
 sys.path.insert(0, str(SOURCE / "tests/golden"))
 import constrain_schema  # noqa: E402
 
+from checks import MPI_ENV, check, failures
+
 SEED = int(os.environ.get("TRAWL_TEST_SEED", "3"))
-MPI = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0",  # Open MPI's own
-       "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_btl": "self,vader", "OMPI_MCA_pml": "ob1",
-       "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what)
-        failed += 1
 
 
 def generate(folder, name, rows, *flags, ranks=0, code=0):
@@ -38,7 +29,7 @@ def generate(folder, name, rows, *flags, ranks=0, code=0):
     command = [TRAWL, "generate", "--quiet", "--model_path", folder / "model", "--prompts_file", source, "--output_filepath",
                target, "--threads", "1", *flags]
     launcher = ["mpirun", "-n", str(ranks)] if ranks else []
-    p = subprocess.run(list(map(str, launcher + command)), env={**os.environ, **MPI}, capture_output=True, text=True, timeout=100)
+    p = subprocess.run(list(map(str, launcher + command)), env={**os.environ, **MPI_ENV}, capture_output=True, text=True, timeout=100)
     check(p.returncode == code, f"{name}: exit {p.returncode}, expected {code}: {p.stderr[-800:]}")
     return target.read_bytes(), p.stderr
 
@@ -127,7 +118,7 @@ def main():
         else:
             print("not under mpirun: it is not there")
         check_options(folder)
-    return failed > 0
+    return failures() > 0
 
 
 sys.exit(main())

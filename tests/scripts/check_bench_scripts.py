@@ -10,15 +10,9 @@ import sys
 import tempfile
 import xml.etree.ElementTree as xml
 
+from checks import check, failures
+
 source, trawl = pathlib.Path(os.environ["TRAWL_SOURCE"]), os.environ["TRAWL"]
-failed = 0
-
-
-def check(ok, what):
-    global failed
-    if not ok:
-        print("FAILED:", what)
-        failed += 1
 
 
 def run(script, *arguments, code=0):
@@ -84,4 +78,4 @@ def report(folder):
 with tempfile.TemporaryDirectory() as name:
     peers(pathlib.Path(name))
     report(pathlib.Path(name))
-sys.exit(bool(failed))
+sys.exit(bool(failures()))
