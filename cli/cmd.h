@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The handlers, one a command: cli/cmd_<name>.c. */
+/* The handlers, one a command: cmd_<name>.c, here or in the folder of its subject. */
 #ifndef CLI_CMD_H
 #define CLI_CMD_H
 

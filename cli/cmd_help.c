@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "cli/cmd.h"
-#include "cli/help.h"
+#include "cli/options/help.h"
 #include "cli/terminal.h"
 
 /* The command or family that the operands name; both NULL without operands. */

@@ -3,7 +3,7 @@
 #ifndef CLI_COMMANDS_H
 #define CLI_COMMANDS_H
 
-#include "cli/args.h"
+#include "cli/options/args.h"
 
 /* What the process returns; documented in every man page. */
 enum cli_exit {

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "cli/help.h"
 #include "cli/interrupt.h"
 #include "cli/model_engine.h"
+#include "cli/options/help.h"
 #include "cli/terminal.h"
 
 static int finish(const char *command, int code, struct trawl_error *err)

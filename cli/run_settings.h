@@ -4,7 +4,7 @@
 #define CLI_RUN_SETTINGS_H
 
 #include "base/str.h"
-#include "cli/args.h"
+#include "cli/options/args.h"
 #include "trawl/trawl.h"
 
 enum { CLI_SETTINGS_MAX = 32 };

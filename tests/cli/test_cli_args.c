@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "cli/args.h"
+#include "cli/options/args.h"
 
 static trawl_status parse(const struct cli_command *command, struct cli_args **args, struct trawl_error *err,
                           const char *const *words)

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "cli/help.h"
+#include "cli/options/help.h"
 #include "cli/terminal.h"
 
 static int no_handler(const struct cli_args *args, struct trawl_error *err)

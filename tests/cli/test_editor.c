@@ -4,7 +4,7 @@
 
 #include "base/philox.h"
 #include "base/utf8.h"
-#include "cli/editor_screen.h"
+#include "cli/chat/editor_screen.h"
 #include "cli/terminal.h"
 #include "support/test.h"
 

@@ -3,7 +3,7 @@
  * messages can be written, taken back and answered. */
 #include <stdlib.h>
 
-#include "cli/chat_history.h"
+#include "cli/chat/chat_history.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

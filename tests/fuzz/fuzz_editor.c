@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/utf8.h"
-#include "cli/editor_screen.h"
+#include "cli/chat/editor_screen.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,7 +6,7 @@
 #include "api/api_mask.h"
 #include "api/api_sampling.h"
 #include "api/api_search.h"
-#include "cli/generate_rows.h"
+#include "cli/generate/generate_rows.h"
 #include "json/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -5,7 +5,7 @@
 
 #include "api/api_mask.h"
 #include "base/alloc.h"
-#include "cli/generate_mask.h"
+#include "cli/generate/generate_mask.h"
 #include "engine/engine_mask.h"
 #include "kv/kv_pages.h"
 #include "json/json.h"
