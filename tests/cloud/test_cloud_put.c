@@ -18,7 +18,7 @@ enum {
 };
 
 static struct fake_server server;
-static char folder[] = P_tmpdir "/trawl-cloud-XXXXXX";
+static char folder[TEST_FOLDER_BYTES];
 
 static void rules(const char *text)
 {
@@ -420,7 +420,7 @@ static void test_amazon_credentials(void **state)
 
 int main(void)
 {
-    if (mkdtemp(folder) == NULL ||
+    if (!test_folder_make(folder) ||
         !fake_server_start(&server, TRAWL_SOURCE_DIR "/tests/cloud/fake_cloud.py", folder)) {
         (void)printf("skipped: no Python to run the server of the test with\n");
         return 77;

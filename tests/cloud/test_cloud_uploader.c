@@ -8,7 +8,7 @@
 enum { FILES = 24, BYTES = 3000 };
 
 static struct fake_server server;
-static char folder[] = P_tmpdir "/trawl-uploads-XXXXXX";
+static char folder[TEST_FOLDER_BYTES];
 
 /* Files that appear one after the other; file `bad` (none: -1) is the last one before the source breaks. */
 struct source {
@@ -215,7 +215,7 @@ static void test_stopped(void **state)
 int main(void)
 {
     char credentials[sizeof folder + 32];
-    if (mkdtemp(folder) == NULL ||
+    if (!test_folder_make(folder) ||
         !fake_server_start(&server, TRAWL_SOURCE_DIR "/tests/cloud/fake_cloud.py", folder)) {
         (void)printf("skipped: no Python to run the server of the test with\n");
         return 77;

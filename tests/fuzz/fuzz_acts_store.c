@@ -21,6 +21,7 @@
 #include "store/store_manifest.h"
 #include "store/store_scan.h"
 #include "store/store_survey.h"
+#include "support/folder.h"
 #include "json/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -152,7 +153,8 @@ static void export_it(const char *dir, const char *output, size_t way)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char text[INPUT_MAX + 1], dir[] = "/dev/shm/trawl-fuzz-XXXXXX", store[64], output[64];
+    char text[INPUT_MAX + 1], dir[TEST_FOLDER_BYTES], store[TEST_FOLDER_BYTES + 8],
+        output[TEST_FOLDER_BYTES + 8];
     char *fields[SETTINGS] = {text};
     if (size > INPUT_MAX) {
         return 0;
@@ -161,7 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[size]    = '\0';
     char *records = strchr(text, '\n');
     char *end     = records == NULL ? NULL : strstr(records + 1, "\n\n");
-    if (end == NULL || mkdtemp(dir) == NULL) {
+    if (end == NULL || !test_folder_make(dir)) {
         return 0;
     }
     *records++ = '\0';

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "support/folder.h"
 
 /* The call succeeds, or the test fails with its message. */
 #define assert_ok(call)                             \
@@ -38,7 +39,7 @@
     } while (0)
 
 struct scratch {
-    char dir[64];
+    char dir[TEST_FOLDER_BYTES];
     char path[1024]; /* what scratch_path returned last */
 };
 
@@ -56,9 +57,8 @@ static inline int scratch_make(void **state)
     if (s == NULL) {
         return -1;
     }
-    (void)snprintf(s->dir, sizeof s->dir, P_tmpdir "/trawl-test-XXXXXX"); /* mkdtemp's template */
     *state = s;
-    return mkdtemp(s->dir) == NULL ? -1 : 0;
+    return test_folder_make(s->dir) ? 0 : -1;
 }
 
 static inline int scratch_remove(void **state)
